@@ -1,0 +1,133 @@
+// Every bound that the core relies on, each with its reason. The TypeScript side has its own in src/lib/limits.ts;
+// those of the repository format stand in docs/format.md, which they must equal.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace vzv::limits {
+
+inline constexpr std::uint64_t kKiB = 1024;
+inline constexpr std::uint64_t kMiB = 1024 * kKiB;
+
+// --- Format 1 (docs/format.md) ---
+
+// The largest chunk of a volume that `vzvault init` offers; bounds every decode buffer.
+inline constexpr std::uint32_t kDataChunkMaxBytes = 4 * kMiB;
+// A map node of 256 children: 16 bytes of header and 256 ids.
+inline constexpr std::uint32_t kMapNodeMaxBytes = 16 + 256 * 32;
+// What a codec or a suite may add to a plain chunk (a zstd frame around what does not shrink, an authentication tag).
+inline constexpr std::uint32_t kSealOverheadMaxBytes = 64 * kKiB;
+inline constexpr std::uint32_t kStoredChunkMaxBytes = kDataChunkMaxBytes + kSealOverheadMaxBytes;
+// A table of as many entries is 52 MiB: the most that reading one pack's table may allocate.
+inline constexpr std::uint32_t kPackEntriesMax = 1'048'576;
+// Offsets in a pack stay below 2^32 (a segment keeps them in 32 bits), and a pack is checked and moved in one go.
+inline constexpr std::uint64_t kPackMaxBytes = 256 * kMiB;
+// With the smallest chunks 2^40 of them are 256 PiB; more than any disk, and few enough that sums of sizes fit in 64
+// bits.
+inline constexpr std::uint64_t kVolumeChunksMax = 1ULL << 40;
+// Levels of a map over that many chunks.
+inline constexpr unsigned kMapLevelsMax = 5;
+inline constexpr unsigned kMapFanout = 256;
+// A snapshot document lists a guest's disks and configuration, a log its backup's messages: megabytes would be odd
+// already.
+inline constexpr std::uint32_t kDocumentPlainMaxBytes = 16 * kMiB;
+inline constexpr std::uint32_t kDocumentStoredMaxBytes = kDocumentPlainMaxBytes + kSealOverheadMaxBytes;
+
+// --- Ours ---
+
+// A pack is finished once it holds this much: large enough that a repository of 100 TiB has some million files, small
+// enough that losing the unfinished one at a crash costs a second of work.
+inline constexpr std::uint64_t kPackTargetBytes = 64 * kMiB;
+// No pack of ours nears the format's limit: room for one more chunk and the table of what is in it must remain.
+inline constexpr std::uint64_t kPackTargetMaxBytes = 128 * kMiB;
+// A writer's map nodes are few and small: a pack of them is finished early, so that reading a map reads little else.
+inline constexpr std::uint64_t kMapPackTargetBytes = 16 * kMiB;
+// Appended bytes are handed to the kernel in pieces of this size: network file systems like large writes.
+inline constexpr std::size_t kWriteBufferBytes = 1 * kMiB;
+// Reading whole files (verification, copying a segment) goes in pieces of this size.
+inline constexpr std::size_t kReadBufferBytes = 1 * kMiB;
+// A segment is written for every so many chunks: 16 GiB of data at 512 KiB, 1.8 MiB of memory for those that wait for
+// it.
+inline constexpr std::size_t kSegmentEntries = 32'768;
+// What a merge of a whole large repository might hold: 2^32 chunks are 2 PiB at 512 KiB. Keeps sums of lengths far
+// below 2^64.
+inline constexpr std::uint64_t kSegmentEntriesMax = 1ULL << 32;
+// 2^26 packs of 64 MiB are 4 PiB.
+inline constexpr std::uint32_t kSegmentPacksMax = 1U << 26;
+// A verification checks the contents of segments up to this size in memory; of larger ones (merged by a later version)
+// the name.
+inline constexpr std::uint64_t kSegmentCheckMaxBytes = 64 * kMiB;
+// What a process left unfinished in the cache directory is removed once it is this old; no copy takes as long.
+inline constexpr std::int64_t kCacheLeftoverAgeMs = 24 * 3600 * 1000LL;
+// Packs kept open by one reader: an open costs a round trip on NFS, a descriptor costs little.
+inline constexpr std::size_t kOpenPacksMax = 64;
+// Damages that one verification lists; of further ones only the number is kept, so that a lost disk does not fill
+// memory.
+inline constexpr std::size_t kDamagesListedMax = 1'000;
+// Directories that are remembered as durable: the 256 of packs/ and the snapshots of a busy day, in some hundred KiB.
+// One that is forgotten costs an fsync.
+inline constexpr std::size_t kDurableDirectoriesMax = 4'096;
+// NAME_MAX and PATH_MAX of Linux.
+inline constexpr std::size_t kNameComponentMaxBytes = 255;
+inline constexpr std::size_t kNameMaxBytes = 4'095;
+
+// --- vzvault-fuse (docs/mount.md) ---
+
+// A node of a mount spec takes some 250 bytes of JSON: room for all disks of a thousand guests with a hundred backups
+// each.
+inline constexpr std::size_t kMountSpecMaxBytes = 64 * kMiB;
+inline constexpr std::size_t kMountNodesMax = 262'144;
+// Eleven JSON values describe a volume; more than twice that many a node is no mount spec.
+inline constexpr std::size_t kMountSpecValuesMax = 24 * kMountNodesMax;
+// The spec's own nesting is 4 levels.
+inline constexpr unsigned kMountSpecDepthMax = 8;
+// A configuration file of a guest is some kilobytes; the RPC lets through no more than this (docs/protocol.md).
+inline constexpr std::size_t kMountFileMaxBytes = 8 * kMiB;
+// The cache of decoded chunks: at least the chunks that two readers touch at once, at most what a node can spare.
+inline constexpr std::uint64_t kMountCacheMinBytes = 16 * kMiB;
+inline constexpr std::uint64_t kMountCacheDefaultBytes = 64 * kMiB;
+inline constexpr std::uint64_t kMountCacheMaxBytes = 4096 * kMiB;
+// The largest read that the kernel sends: what libfuse's buffers hold, and a reply buffer of each thread.
+inline constexpr std::uint32_t kMountReadMaxBytes = 1 * kMiB;
+// What is decoded ahead of one sequential reader; all of them together get half of the cache.
+inline constexpr std::uint64_t kMountReadAheadBytes = 8 * kMiB;
+// Chunks that wait for a read-ahead thread. Beyond it they are dropped: the reader fetches them itself.
+inline constexpr std::size_t kMountReadAheadQueue = 64;
+// Threads that answer the kernel, and threads that decode ahead: twice and once the processors, within these.
+inline constexpr unsigned kMountThreadsMin = 4;
+inline constexpr unsigned kMountThreadsMax = 16;
+inline constexpr unsigned kMountReadAheadThreadsMax = 8;
+// Faults that the log remembers, so as to say each once a minute only.
+inline constexpr std::size_t kMountFaultsRemembered = 4'096;
+
+// --- Sources and pipelines ---
+
+// Reads in flight at an NBD server: enough to hide a round trip; qemu takes 16 requests of a client at once and leaves
+// more waiting.
+inline constexpr unsigned kNbdReadsInFlight = 16;
+// A request for block status has 32 bits for its length; a multiple of every block size that NBD allows.
+inline constexpr std::uint64_t kBlockStatusMaxBytes = 0xFFFF'0000;
+// Any NBD server takes reads up to this size unless it names another (NBD protocol, "Block size constraints").
+inline constexpr std::uint64_t kNbdReadMaxBytes = 32 * kMiB;
+// What one answer about extents may make us remember, 24 bytes each; what lies beyond is asked for again.
+inline constexpr std::size_t kExtentsMax = 65'536;
+// Threads that read a file: they keep a disk with a queue busy, more would not make a page cache faster.
+inline constexpr unsigned kFileThreads = 4;
+// Reads of a file under way or waiting for a thread.
+inline constexpr unsigned kFileReadsInFlight = 8;
+// A backup reads neighbouring chunks in one go up to this size: where larger reads stop being faster.
+inline constexpr std::uint32_t kBackupReadBytes = 1 * kMiB;
+// Buffers of one volume's backup in total, filling, waiting and being stored: 32 reads, or 8 chunks of the largest
+// size.
+inline constexpr std::uint64_t kBackupBuffersBytes = 32 * kMiB;
+// Reads whose chunks are not in the map yet, since those before them are not (a name and its place each).
+inline constexpr std::uint64_t kBackupWindow = 256;
+// Threads that hash, compress and store (or read, decode and write) for one volume. Two, so that one that waits for the
+// disk does not stop the other; four, so that two volumes at once leave a node something for its guests.
+inline constexpr unsigned kWorkersMin = 2;
+inline constexpr unsigned kWorkersMax = 4;
+// One call of the kernel zeroes or copies no more than this, so that cancelling need not wait for a whole disk.
+inline constexpr std::uint64_t kKernelStepBytes = 1024 * kMiB;
+
+}  // namespace vzv::limits

@@ -1,0 +1,133 @@
+/**
+ * Every bound of the TypeScript side, each with its reason. A number that limits what a peer, a file or a load can make us
+ * do stands here and nowhere else.
+ */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** Bounds of the RPC (docs/protocol.md, "Frame"). Both sides of a connection know these numbers. */
+export const rpcLimits = {
+  /** The largest message is a guest's log or configuration; a length above it is an attack or a desynchronised peer. */
+  frameBytes: 16 * MIB,
+  /** Our deepest message has 6 levels. */
+  depth: 16,
+  /** Of one map or array: a listing of that many backups is answered in pages below it. */
+  entries: 65_536,
+  /** Of one message in all: 10,000 list entries of 9 fields are 190,000; it bounds what 16 MiB of one-byte values become in memory. */
+  values: 1_048_576,
+  /** Base64 of the largest file (8 MiB), rounded up. */
+  stringBytes: 12 * MIB,
+  /** Descriptors with one frame. */
+  fds: 16,
+  /** Unanswered requests that one peer may have with us. Our own clients have one. */
+  unansweredRequests: 256,
+} as const;
+
+/** Bounds of the daemon's socket that the protocol does not show. */
+export const serverLimits = {
+  /** One connection per running PVE call: dozens on a busy node; far below the descriptor limit of 1024. */
+  connections: 256,
+  /** A peer that connects and says nothing is a scanner or a stopped process. */
+  helloMs: 10_000,
+  /** While this many bytes wait for a slow peer, nothing more is read from it. */
+  sendHighWaterBytes: 4 * MIB,
+  /** Reading goes on below this. */
+  sendLowWaterBytes: 1 * MIB,
+  /** A peer that lets this much pile up (a few of the largest answers) does not read at all: its connection is closed. */
+  sendQueueBytes: 64 * MIB,
+  /** A cancelled handler has this long to end by itself; then its request is answered without it. */
+  cancelGraceMs: 5_000,
+  /** How long a stopping server waits for handlers that it cancelled. */
+  stopGraceMs: 8_000,
+  /** A line of the task log; longer ones are cut. */
+  logLineCharacters: 4_096,
+} as const;
+
+/** Bounds of values in requests. */
+export const argumentLimits = {
+  /** PATH_MAX, without its NUL. */
+  pathBytes: 4_095,
+  /** docs/format.md: notes are a document of at most 16 MiB; this is what a person may write. */
+  notesCharacters: 64 * KIB,
+  /** A guest's configuration or firewall file, before base64. */
+  configBytes: 8 * MIB,
+  /** A VM has at most 4 IDE, 6 SATA, 31 SCSI, 16 VirtIO, an EFI and a TPM disk. */
+  disks: 64,
+  /** Entries of one storage.list answer. */
+  listEntries: 10_000,
+  /** The text of an error that ends a backup. */
+  errorCharacters: 64 * KIB,
+} as const;
+
+/** Bounds of what lies in a repository (docs/format.md) and of how much of it is asked for at once. */
+export const repositoryLimits = {
+  /** Two lines, of which ours has 300 bytes; room for fields of later versions. */
+  configBytes: 64 * KIB,
+  /** docs/format.md: 16 MiB + 64 KiB of stored bytes, 56 before and 32 after them. */
+  sealedDocumentBytes: 16 * MIB + 64 * KIB + 88,
+  /** docs/format.md: what a document holds, opened. */
+  documentBytes: 16 * MIB,
+  /** Disks of one snapshot: above `argumentLimits.disks`, since reading is generous. */
+  volumes: 256,
+  /** guest.conf and firewall.conf today. */
+  files: 64,
+  /** Calls of one listing under way at once. The engine runs four per directory and queues few. */
+  concurrentCalls: 8,
+  /** Parsed documents kept for listings, about 1 KiB each. */
+  cachedDocuments: 16_384,
+} as const;
+
+/** Bounds of the storage calls: what one mount that hangs may take from the daemon. */
+export const storageLimits = {
+  /** docs/protocol.md: 2 s. What is left is for the way back. */
+  promptMs: 1_800,
+  /** docs/protocol.md: 50 s for storage.free and storage.create. */
+  patientMs: 48_000,
+  /** A call into the mount that takes longer counts as hung: what follows does not queue up behind it. */
+  hungAfterMs: 1_000,
+  /** A handle older than this is opened anew, so that what is mounted over the path is seen, and an unmount is not kept waiting. */
+  handleAgeMs: 1_000,
+  /** Handles of one path that may hang before further calls fail at once. Each has up to four threads. */
+  hungHandles: 2,
+  /** From then on one handle in this time is opened to see whether the storage is back ... */
+  probeIntervalMs: 5_000,
+  /** ... until so many hang. A mount that came back settles them all; one that was cut off for good (umount -l) never does. */
+  hungHandlesInAll: 32,
+  /** Storages whose listings are kept in memory. A node has a handful. */
+  storages: 64,
+  /** Text in one storage.list answer: half of what fits into a frame. */
+  listBytes: 8 * MIB,
+} as const;
+
+/** Bounds of the daemon's sessions. */
+export const sessionLimits = {
+  /** docs/protocol.md, "Sessions and owners". */
+  sweepIntervalMs: 5_000,
+  /** Opening a repository for a job or a restore: longer than a slow server needs, shorter than patience lasts. */
+  openMs: 30_000,
+  /** No answer of a disk for this long ends its backup. Longer than a failover of most storages takes. */
+  stallTimeoutMs: 120_000,
+  /** How long an ending session waits for its running backup, and for a repository to close. */
+  endMs: 10_000,
+  /** Ending a restore answers after this time, also where unmounting hangs. */
+  unmountMs: 30_000,
+} as const;
+
+/** Bounds of the dealings with vzvault-fuse. */
+export const mountLimits = {
+  /** Opening the index of a large repository over a slow link, for the first time on this machine. */
+  readyMs: 120_000,
+  /** Unmounting is quick unless the storage hangs; then it is done by force. */
+  stopMs: 5_000,
+  /** Of a line without an end, this much is kept. */
+  logLineCharacters: 16 * KIB,
+} as const;
+
+/** Bounds of `vzvault doctor`. */
+export const doctorLimits = {
+  /** A check that takes longer is a finding by itself: storage calls of PVE have 2 s, a first look at a large index takes more. */
+  checkMs: 15_000,
+  /** Below this share of free space a warning. */
+  lowSpacePercent: 5,
+} as const;

@@ -1,0 +1,27 @@
+/** A process table that tests own. */
+import type { ProcessIdentity, ProcessTable } from '../../src/lib/process-identity.js';
+
+export class FakeProcesses implements ProcessTable {
+  readonly #running = new Map<number, { startTicks: number; commandLine: readonly string[] }>();
+  #ticks = 1000;
+
+  /** Starts a process; a pid may be given again after `end`. */
+  start(pid: number, commandLine: readonly string[] = []): ProcessIdentity {
+    this.#ticks += 1;
+    this.#running.set(pid, { startTicks: this.#ticks, commandLine });
+    return { pid, startTicks: this.#ticks };
+  }
+
+  end(pid: number): void {
+    this.#running.delete(pid);
+  }
+
+  identify(pid: number): ProcessIdentity | null {
+    const found = this.#running.get(pid);
+    return found === undefined ? null : { pid, startTicks: found.startTicks };
+  }
+
+  commandLine(pid: number): readonly string[] {
+    return this.#running.get(pid)?.commandLine ?? [];
+  }
+}
