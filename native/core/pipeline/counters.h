@@ -1,0 +1,31 @@
+// How far a job has come: written by its threads, read by whoever shows progress, at any time.
+//
+// The numbers only grow. Each is exact; read together while the job runs they may be of slightly different moments.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace vzv {
+
+// One volume's backup. In the end processed = size and zero + reused + new = size.
+struct BackupCounters {
+  std::atomic<std::uint64_t> size_bytes{0};
+  // Read, or passed over because they are holes.
+  std::atomic<std::uint64_t> processed_bytes{0};
+  std::atomic<std::uint64_t> read_bytes{0};
+  // Chunks that were found zero or known to be.
+  std::atomic<std::uint64_t> zero_bytes{0};
+  std::atomic<std::uint64_t> reused_bytes{0};
+  std::atomic<std::uint64_t> new_bytes{0};
+};
+
+// One volume's restore or verification.
+struct CopyCounters {
+  std::atomic<std::uint64_t> total_bytes{0};
+  std::atomic<std::uint64_t> processed_bytes{0};
+  // Of processed: holes, which are not read from the repository.
+  std::atomic<std::uint64_t> hole_bytes{0};
+};
+
+}  // namespace vzv

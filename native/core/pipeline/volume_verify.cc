@@ -1,0 +1,91 @@
+#include "core/pipeline/volume_verify.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+
+#include "core/base/limits.h"
+#include "core/pipeline/map_walk.h"
+
+namespace vzv {
+
+namespace {
+
+// Whether the error says something about what is stored, and not about the storage as a whole.
+bool is_damage(Code code) {
+  switch (code) {
+    case Code::E_CHUNK_DAMAGED:
+    case Code::E_CHUNK_MISSING:
+    case Code::E_PACK_DAMAGED:
+    case Code::E_PACK_MISSING:
+    case Code::E_SEGMENT_DAMAGED:
+    case Code::E_MAP_DAMAGED:
+    case Code::E_SUITE_UNKNOWN:
+    case Code::E_STORAGE_IO:  // a sector that cannot be read is what verification is for
+      return true;
+    default:
+      return false;
+  }
+}
+
+class Damages {
+ public:
+  // Success where the status is a damage, otherwise the status.
+  Status take(const Status& status) {
+    if (!is_damage(status.code())) return status;
+    std::lock_guard lock(mutex_);
+    ++result_.damage_count;
+    if (result_.damages.size() < limits::kDamagesListedMax) result_.damages.push_back(status);
+    return {};
+  }
+
+  VolumeVerifyResult result(std::uint64_t chunks) {
+    std::lock_guard lock(mutex_);
+    result_.chunks = chunks;
+    return std::move(result_);
+  }
+
+ private:
+  std::mutex mutex_;
+  VolumeVerifyResult result_;  // GUARDED BY mutex_
+};
+
+}  // namespace
+
+Result<VolumeVerifyResult> verify_volume(MapReader& map, ChunkReader& chunks, CopyCounters& counters,
+                                         const CancelToken& cancel) {
+  const VolumeGeometry& geometry = map.geometry();
+  counters.total_bytes = geometry.size_bytes;
+  const auto bytes_of = [&](std::uint64_t first_chunk, std::uint64_t count) {
+    return std::min(geometry.chunk_offset(first_chunk + count), geometry.size_bytes) -
+           geometry.chunk_offset(first_chunk);
+  };
+  std::atomic<std::uint64_t> chunks_read{0};
+  Damages damages;
+  std::string last_unreadable;
+
+  MapVisitor visitor;
+  visitor.zero = [&](std::uint64_t first_chunk, std::uint64_t count) -> Status {
+    counters.hole_bytes += bytes_of(first_chunk, count);
+    counters.processed_bytes += bytes_of(first_chunk, count);
+    return {};
+  };
+  visitor.data = [&](std::uint64_t chunk, const Id& id) -> Status {
+    Result<ChunkReader::Chunk> plain = chunks.read(id, ChunkType::kData, geometry.chunk_length(chunk));
+    ++chunks_read;
+    counters.processed_bytes += geometry.chunk_length(chunk);
+    return plain.ok() ? Status() : damages.take(plain.status());
+  };
+  visitor.unreadable = [&](std::uint64_t first_chunk, std::uint64_t count, const Status& status) -> Status {
+    counters.processed_bytes += bytes_of(first_chunk, count);
+    // An inner node is met again for each of its leaves: one damage.
+    if (status.message() == last_unreadable) return {};
+    last_unreadable = status.message();
+    return damages.take(status);
+  };
+  VZV_TRY(walk_map(map, cancel, visitor));
+  VZV_TRY(cancel.status());
+  return damages.result(chunks_read);
+}
+
+}  // namespace vzv

@@ -1,0 +1,254 @@
+#include "core/source/nbd_source.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "core/base/limits.h"
+#include "core/source/nbd_connection.h"
+
+namespace vzv {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr const char* kConnectionClosed = "the NBD server closed the connection";
+
+class NbdSource final : public BlockSource {
+ public:
+  explicit NbdSource(std::unique_ptr<NbdConnection> connection) : connection_(std::move(connection)) {}
+
+  // After connecting: what the server said about the export.
+  Status learn();
+
+  const std::string& name() const override { return connection_->name(); }
+  std::uint64_t size_bytes() const override { return size_bytes_; }
+  unsigned max_in_flight() const override { return limits::kNbdReadsInFlight; }
+  Result<std::vector<Extent>> extents(std::uint64_t offset, std::uint64_t length) override;
+  Status submit_read(std::uint64_t offset, std::size_t length, ReadBuffer buffer, ReadDone done) override;
+  Result<bool> poll(int timeout_ms) override;
+
+ private:
+  // A read as the caller sees it: one or, where the server limits their length, several NBD commands.
+  struct Read {
+    NbdSource* source;
+    std::uint64_t offset;
+    ReadBuffer buffer;
+    ReadDone done;
+    unsigned commands = 0;  // not yet completed
+    int error = 0;          // the first one
+  };
+  using ReadRef = std::shared_ptr<Read>;
+
+  // The one block status request that may be under way.
+  struct Query {
+    std::uint64_t offset = 0;
+    std::uint64_t end = 0;
+    std::uint64_t covered_to = 0;
+    std::vector<Extent> extents;
+    bool completed = false;
+    bool failed = false;
+  };
+
+  static int on_read_completed(void* user_data, int* error);
+  static int on_query_completed(void* user_data, int* error);
+#ifdef LIBNBD_HAVE_NBD_AIO_BLOCK_STATUS_64
+  static int on_extents(void* user_data, const char* context, std::uint64_t offset, nbd_extent* entries,
+                        std::size_t count, int* error);
+#else
+  static int on_extents(void* user_data, const char* context, std::uint64_t offset, std::uint32_t* entries,
+                        std::size_t count, int* error);
+#endif
+  void add_extent(std::uint64_t length, std::uint64_t flags);
+  void send_query();
+  Status read_error(std::uint64_t offset, const std::string& why) const;
+  bool run_finished();
+
+  std::uint64_t size_bytes_ = 0;
+  std::uint64_t read_max_bytes_ = limits::kNbdReadMaxBytes;
+  bool has_allocation_ = false;
+  Query query_;
+  std::vector<ReadRef> finished_;  // completed, their callers not told yet
+  // Last, so that it goes first: libnbd's callbacks point to the members above.
+  std::unique_ptr<NbdConnection> connection_;
+};
+
+Status NbdSource::learn() {
+  nbd_handle* handle = connection_->handle();
+  const std::int64_t size = nbd_get_size(handle);
+  if (size < 0) return Status(Code::E_SOURCE_UNREACHABLE, "connecting to " + name() + ": it has no size");
+  size_bytes_ = static_cast<std::uint64_t>(size);
+  has_allocation_ = nbd_can_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) == 1;
+  const std::int64_t largest = nbd_get_block_size(handle, LIBNBD_SIZE_MAXIMUM);
+  if (largest > 0) read_max_bytes_ = std::min<std::uint64_t>(read_max_bytes_, static_cast<std::uint64_t>(largest));
+  const std::int64_t smallest = nbd_get_block_size(handle, LIBNBD_SIZE_MINIMUM);
+  if (smallest > 1 && size_bytes_ % static_cast<std::uint64_t>(smallest) != 0) {
+    // Its end cannot be read in whole blocks, so the server must decide whether it serves it.
+    nbd_set_strict_mode(handle, LIBNBD_STRICT_MASK & ~LIBNBD_STRICT_ALIGN);
+  }
+  return {};
+}
+
+// Extents.
+
+void NbdSource::add_extent(std::uint64_t length, std::uint64_t flags) {
+  Query& query = query_;
+  if (query.covered_to >= query.end || query.extents.size() >= limits::kExtentsMax) return;
+  length = std::min(length, query.end - query.covered_to);
+  if (length == 0) return;
+  // A hole alone promises nothing about what a read of it would show: only ZERO does (NBD protocol, base:allocation).
+  const bool zero = (flags & LIBNBD_STATE_ZERO) != 0;
+  if (!query.extents.empty() && query.extents.back().zero == zero) {
+    query.extents.back().length += length;
+  } else {
+    query.extents.push_back({query.covered_to, length, zero});
+  }
+  query.covered_to += length;
+}
+
+#ifdef LIBNBD_HAVE_NBD_AIO_BLOCK_STATUS_64
+int NbdSource::on_extents(void* user_data, const char* context, std::uint64_t offset, nbd_extent* entries,
+                          std::size_t count, int*) {
+  auto* source = static_cast<NbdSource*>(user_data);
+  if (std::strcmp(context, LIBNBD_CONTEXT_BASE_ALLOCATION) != 0 || offset != source->query_.covered_to) return 0;
+  for (std::size_t i = 0; i < count; ++i) source->add_extent(entries[i].length, entries[i].flags);
+  return 0;
+}
+#else
+// `entries` are pairs of length and flags, `count` counts both.
+int NbdSource::on_extents(void* user_data, const char* context, std::uint64_t offset, std::uint32_t* entries,
+                          std::size_t count, int*) {
+  auto* source = static_cast<NbdSource*>(user_data);
+  if (std::strcmp(context, LIBNBD_CONTEXT_BASE_ALLOCATION) != 0 || offset != source->query_.covered_to) return 0;
+  for (std::size_t i = 0; i + 1 < count; i += 2) source->add_extent(entries[i], entries[i + 1]);
+  return 0;
+}
+#endif
+
+int NbdSource::on_query_completed(void* user_data, int* error) {
+  auto* source = static_cast<NbdSource*>(user_data);
+  source->query_.completed = true;
+  source->query_.failed = *error != 0;
+  return 1;  // libnbd forgets the command
+}
+
+void NbdSource::send_query() {
+  const nbd_completion_callback completed = {on_query_completed, this, nullptr};
+#ifdef LIBNBD_HAVE_NBD_AIO_BLOCK_STATUS_64
+  const nbd_extent64_callback extent = {on_extents, this, nullptr};
+  const std::int64_t cookie =
+      nbd_aio_block_status_64(connection_->handle(), query_.end - query_.offset, query_.offset, extent, completed, 0);
+#else
+  const nbd_extent_callback extent = {on_extents, this, nullptr};
+  const std::int64_t cookie =
+      nbd_aio_block_status(connection_->handle(), query_.end - query_.offset, query_.offset, extent, completed, 0);
+#endif
+  if (cookie < 0) query_.completed = query_.failed = true;
+}
+
+Result<std::vector<Extent>> NbdSource::extents(std::uint64_t offset, std::uint64_t length) {
+  if (!has_allocation_) return std::vector<Extent>{{offset, length, false}};
+  const std::uint64_t asked = std::min(length, limits::kBlockStatusMaxBytes);
+  query_ = Query{offset, offset + asked, offset, {}, false, false};
+  send_query();
+  auto heard = Clock::now();
+  while (!query_.completed) {
+    const auto silent = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - heard).count();
+    if (silent >= connection_->stall_timeout_ms()) return connection_->stalled("asking for the allocation of");
+    Result<bool> stepped = connection_->step(connection_->stall_timeout_ms() - static_cast<int>(silent));
+    if (!stepped.ok()) return stepped.status();
+    if (*stepped) heard = Clock::now();
+  }
+  if (query_.failed || query_.extents.empty()) {
+    VZV_TRY(connection_->alive());
+    // A server that cannot tell may still be able to read. If it cannot, the reads will say so.
+    has_allocation_ = false;
+    return std::vector<Extent>{{offset, length, false}};
+  }
+  return std::move(query_.extents);
+}
+
+// Reads.
+
+int NbdSource::on_read_completed(void* user_data, int* error) {
+  const ReadRef& read = *static_cast<ReadRef*>(user_data);
+  if (read->error == 0) read->error = *error;
+  // The caller is told in poll(): libnbd must not be called from here.
+  if (--read->commands == 0) read->source->finished_.push_back(read);
+  return 1;  // libnbd forgets the command
+}
+
+Status NbdSource::submit_read(std::uint64_t offset, std::size_t length, ReadBuffer buffer, ReadDone done) {
+  auto read = std::make_shared<Read>(Read{this, offset, std::move(buffer), std::move(done)});
+  for (std::uint64_t at = 0; at < length; at += read_max_bytes_) {
+    const std::uint64_t piece = std::min<std::uint64_t>(length - at, read_max_bytes_);
+    // libnbd calls the last function once it will not touch the buffer any more, also where the call itself fails.
+    const nbd_completion_callback completed = {on_read_completed, new ReadRef(read),
+                                               [](void* user_data) { delete static_cast<ReadRef*>(user_data); }};
+    ++read->commands;
+    if (nbd_aio_pread(connection_->handle(), read->buffer.get() + at, piece, offset + at, completed, 0) < 0) {
+      return read_error(offset + at, connection_->alive().ok() ? NbdConnection::last_error() : kConnectionClosed);
+    }
+  }
+  return {};
+}
+
+Status NbdSource::read_error(std::uint64_t offset, const std::string& why) const {
+  return Status(Code::E_SOURCE_READ, "reading " + name() + " at offset " + std::to_string(offset) + ": " + why);
+}
+
+bool NbdSource::run_finished() {
+  std::vector<ReadRef> finished;
+  finished.swap(finished_);
+  for (const ReadRef& read : finished) {
+    if (read->error == 0) {
+      read->done({});
+      continue;
+    }
+    const bool lost = read->error == ENOTCONN || read->error == ESHUTDOWN;
+    read->done(read_error(read->offset, lost ? kConnectionClosed : errno_text(read->error)));
+  }
+  return !finished.empty();
+}
+
+Result<bool> NbdSource::poll(int timeout_ms) {
+  const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
+  while (true) {
+    if (run_finished()) return true;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    Result<bool> stepped = connection_->step(static_cast<int>(std::max<std::int64_t>(left, 0)));
+    if (!stepped.ok()) {
+      // Which read was lost says more than that the connection was.
+      if (stepped.status().code() == Code::E_SOURCE_READ && run_finished()) return true;
+      return stepped.status();
+    }
+    if (left <= 0 && finished_.empty()) return false;
+  }
+}
+
+template <typename Address>
+Result<std::unique_ptr<BlockSource>> open(std::string name, const Address& address, int stall_timeout_ms,
+                                          const CancelToken& cancel) {
+  auto connection = std::make_unique<NbdConnection>(std::move(name), stall_timeout_ms, cancel);
+  VZV_TRY(connection->connect(address));
+  auto source = std::make_unique<NbdSource>(std::move(connection));
+  VZV_TRY(source->learn());
+  return std::unique_ptr<BlockSource>(std::move(source));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<BlockSource>> open_nbd_source(const NbdSocketAddress& address, int stall_timeout_ms,
+                                                     const CancelToken& cancel) {
+  return open("NBD export '" + address.export_name + "' at " + address.socket_path, address, stall_timeout_ms, cancel);
+}
+
+Result<std::unique_ptr<BlockSource>> open_nbd_source(const NbdUriAddress& address, int stall_timeout_ms,
+                                                     const CancelToken& cancel) {
+  return open(address.uri, address, stall_timeout_ms, cancel);
+}
+
+}  // namespace vzv

@@ -1,0 +1,78 @@
+// Reads chunks by id: index, pack, codec, and the proof that the bytes have that id. Never answers anything else.
+//
+// Decoded chunks are kept in a cache bounded in bytes, least recently used out first; threads that ask for one chunk at
+// the same time share one read. A chunk that is damaged in one pack is read from another that has it too.
+//
+// Thread-safe.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "core/store/index.h"
+#include "core/store/pack_reader.h"
+#include "core/store/repository_dir.h"
+
+namespace vzv {
+
+struct ReadCounters {
+  std::uint64_t chunks_read = 0;  // from packs
+  std::uint64_t stored_bytes_read = 0;
+  std::uint64_t cache_hits = 0;
+};
+
+class ChunkReader {
+ public:
+  using Chunk = std::shared_ptr<const Bytes>;
+
+  // cache_bytes bounds what is kept of decoded chunks; what callers hold comes on top.
+  ChunkReader(std::shared_ptr<RepositoryDir> dir, std::shared_ptr<const Index> index, std::uint64_t cache_bytes);
+
+  // E_CHUNK_MISSING or E_CHUNK_DAMAGED naming chunk, pack and offset; errors of the storage as they are. plain_bytes is
+  // what the map says: a chunk of another length is damage. REQUIRES: `id` is not the zero sentinel.
+  Result<Chunk> read(const Id& id, ChunkType type, std::uint32_t plain_bytes);
+
+  ReadCounters counters() const;
+
+ private:
+  // A read that is under way; those that want the same chunk wait for it.
+  struct Pending {
+    bool done = false;
+    Status status;
+    Chunk chunk;
+  };
+  struct Cached {
+    ChunkKey key;
+    Chunk chunk;
+  };
+
+  Result<Chunk> load(const Id& id, ChunkType type, std::uint32_t plain_bytes);
+  Result<Chunk> load_from(const ChunkPlace& place, const Id& id, std::uint32_t plain_bytes);
+  Result<std::shared_ptr<PackReader>> open_pack(const Id& pack);
+  Chunk take_cached(const ChunkKey& key);              // REQUIRES: mutex_ held; null when not there
+  void keep(const ChunkKey& key, const Chunk& chunk);  // REQUIRES: mutex_ held
+
+  const std::shared_ptr<RepositoryDir> dir_;
+  const std::shared_ptr<const Index> index_;
+  const std::uint64_t cache_bytes_;
+
+  std::mutex mutex_;
+  std::condition_variable loaded_;
+  std::unordered_map<ChunkKey, std::shared_ptr<Pending>, ChunkKeyHash> pending_;    // GUARDED BY mutex_
+  std::list<Cached> recent_;                                                        // GUARDED BY mutex_; newest first
+  std::unordered_map<ChunkKey, std::list<Cached>::iterator, ChunkKeyHash> cached_;  // GUARDED BY mutex_
+  std::uint64_t cached_bytes_ = 0;                                                  // GUARDED BY mutex_
+
+  std::mutex packs_mutex_;
+  std::list<std::shared_ptr<PackReader>> open_packs_;  // GUARDED BY packs_mutex_; newest first
+
+  std::atomic<std::uint64_t> chunks_read_{0};
+  std::atomic<std::uint64_t> stored_bytes_read_{0};
+  std::atomic<std::uint64_t> cache_hits_{0};
+};
+
+}  // namespace vzv

@@ -1,0 +1,91 @@
+#include "core/store/map_writer.h"
+
+#include <algorithm>
+
+#include "core/base/sha256.h"
+
+namespace vzv {
+
+MapWriter::MapWriter(VolumeGeometry geometry, ChunkWriter& writer, std::optional<Base> base)
+    : geometry_(geometry), writer_(writer), base_(std::move(base)), levels_(geometry.levels()) {}
+
+Status MapWriter::set(std::uint64_t chunk_number, const Id& id) {
+  if (chunk_number < next_chunk_ || chunk_number >= geometry_.chunk_count()) {
+    return {Code::E_INTERNAL, "chunk number " + std::to_string(chunk_number) + " came out of order"};
+  }
+  for (unsigned level = static_cast<unsigned>(levels_.size()); level-- > 0;) {
+    const std::uint64_t first_chunk = chunk_number - chunk_number % map_child_chunks(level + 1);
+    if (levels_[level].open && levels_[level].first_chunk == first_chunk) continue;
+    if (levels_[level].open) VZV_TRY(close_up_to(level));
+    VZV_TRY(open_node(level, first_chunk));
+  }
+  levels_[0].children[chunk_number % limits::kMapFanout] = id;
+  next_chunk_ = chunk_number + 1;
+  return {};
+}
+
+// Where a node's id stands in its parent.
+std::size_t MapWriter::position_in_parent(unsigned level) const {
+  return (levels_[level].first_chunk - levels_[level + 1].first_chunk) / map_child_chunks(level + 1);
+}
+
+Status MapWriter::open_node(unsigned level, std::uint64_t first_chunk) {
+  Level& node = levels_[level];
+  const bool is_root = level + 1 == levels_.size();
+  const std::uint32_t children = map_node_children(geometry_.chunk_count(), level, first_chunk);
+  node.open = true;
+  node.first_chunk = first_chunk;
+  if (is_root) {
+    node.base_id = base_ ? base_->root : Id{};
+  } else {
+    node.base_id = levels_[level + 1].base_children[position_in_parent(level)];
+  }
+  node.base_children.assign(children, Id{});
+  if (!node.base_id.is_zero()) {
+    Result<ChunkReader::Chunk> bytes = base_->reader.read(node.base_id, ChunkType::kMapNode, map_node_bytes(children));
+    if (!bytes.ok()) return bytes.status();
+    Result<std::vector<Id>> ids = decode_map_node(**bytes, level, children);
+    if (!ids.ok())
+      return {ids.status().code(), describe_chunk(node.base_id, ChunkType::kMapNode) + ": " + ids.status().message()};
+    node.base_children = std::move(*ids);
+  }
+  node.children = node.base_children;
+  return {};
+}
+
+Result<Id> MapWriter::close_node(unsigned level) {
+  Level& node = levels_[level];
+  node.open = false;
+  if (node.children == node.base_children) return node.base_id;
+  const bool zero = std::all_of(node.children.begin(), node.children.end(), [](const Id& id) { return id.is_zero(); });
+  if (zero) return Id{};
+  const Bytes bytes = encode_map_node(level, node.children);
+  const Id id = sha256(bytes);
+  Result<Put> put = writer_.put(ChunkType::kMapNode, id, bytes);
+  if (!put.ok()) return put.status();
+  return id;
+}
+
+Status MapWriter::close_up_to(unsigned level) {
+  for (unsigned k = 0; k <= level; ++k) {
+    if (!levels_[k].open) continue;
+    Result<Id> id = close_node(k);
+    if (!id.ok()) return id.status();
+    if (k + 1 == levels_.size()) {
+      root_ = *id;
+    } else {
+      levels_[k + 1].children[position_in_parent(k)] = *id;
+    }
+  }
+  return {};
+}
+
+Result<Id> MapWriter::finish() {
+  const unsigned top = static_cast<unsigned>(levels_.size()) - 1;
+  if (!levels_[top].open) return base_ ? base_->root : Id{};
+  VZV_TRY(close_up_to(top));
+  next_chunk_ = geometry_.chunk_count();
+  return root_;
+}
+
+}  // namespace vzv

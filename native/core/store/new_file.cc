@@ -1,0 +1,107 @@
+// NewFile: the one way in which a name comes into being in a repository (docs/format.md, The directory).
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "core/store/repository_dir.h"
+
+namespace vzv {
+
+namespace {
+
+constexpr unsigned kFileMode = 0644;
+
+// What file systems answer that do not know a kind of rename or link.
+bool unsupported(int error) { return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP; }
+
+std::string random_name() {
+  Id random;
+  random_bytes(random.bytes);
+  return "tmp/" + random.hex().substr(0, 32);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<NewFile>> RepositoryDir::create() {
+  const std::string name = random_name();
+  UniqueFd fd = open_at(fd_.get(), name.c_str(), O_RDWR | O_CREAT | O_EXCL, kFileMode);
+  if (!fd.valid() && errno == ENOENT) {
+    VZV_TRY(make_directories("tmp"));
+    fd = open_at(fd_.get(), name.c_str(), O_RDWR | O_CREAT | O_EXCL, kFileMode);
+  }
+  if (!fd.valid()) return storage_errno(errno, "creating " + full_name(name));
+  return std::unique_ptr<NewFile>(new NewFile(shared_from_this(), name, std::move(fd)));
+}
+
+NewFile::~NewFile() {
+  if (published_) return;
+  fd_.reset();
+  // Nothing hangs on it: what lies in tmp/ counts as absent, and collection removes it.
+  (void)::unlinkat(dir_->fd_.get(), name_.c_str(), 0);
+}
+
+Status NewFile::append(ByteSpan bytes) {
+  const int error = write_all(fd_.get(), bytes);
+  if (error != 0) return storage_errno(error, "writing " + dir_->full_name(name_));
+  bytes_written_ += bytes.size();
+  return {};
+}
+
+int NewFile::rename_no_replace(const char* name) {
+  const int dir = dir_->fd_.get();
+  if (::renameat2(dir, name_.c_str(), dir, name, RENAME_NOREPLACE) == 0) return 0;
+  if (!unsupported(errno)) return errno;
+
+  // NFS has no such rename, but link(2) never replaces either.
+  if (::linkat(dir, name_.c_str(), dir, name, 0) != 0) {
+    const int error = errno;
+    // EPERM is what link(2) says where there are no hard links.
+    if (unsupported(error) || error == EPERM) return EOPNOTSUPP;
+    // A server that lost its answer may refuse the client's second try because of the first: then the file has two
+    // names.
+    struct stat status;
+    const bool linked = error == EEXIST && ::fstat(fd_.get(), &status) == 0 && status.st_nlink == 2;
+    if (!linked) return error;
+  }
+  (void)::unlinkat(dir, name_.c_str(), 0);  // the second name of a file that is published: harmless where it stays
+  return 0;
+}
+
+Status NewFile::publish_as(std::string_view name, Publish how) {
+  VZV_TRY(check_name(name));
+  const std::string target(name);
+  const std::string doing = "writing " + dir_->full_name(name);
+  const int dir = dir_->fd_.get();
+
+  int error = how == Publish::kCached ? 0 : sync_file(fd_.get());
+  if (error != 0) return storage_errno(error, doing);
+  if (const std::size_t slash = target.rfind('/'); slash != std::string::npos) {
+    VZV_TRY(dir_->make_directories(name.substr(0, slash)));
+  }
+  if (how == Publish::kDurable) {
+    error = rename_no_replace(target.c_str());
+  } else if (::renameat(dir, name_.c_str(), dir, target.c_str()) != 0) {
+    error = errno;
+  }
+  if (error == EOPNOTSUPP) {
+    return Status(Code::E_UNSUPPORTED,
+                  doing + ": the file system can neither rename without replacing nor make hard links");
+  }
+  if (error != 0) return storage_errno(error, doing);
+  published_ = true;
+  // Some network file systems report a failed write at close only.
+  if (::close(fd_.release()) != 0) return storage_errno(errno, doing);
+  return how == Publish::kCached ? Status() : dir_->sync_parent(target);
+}
+
+Status NewFile::publish(std::string_view name) { return publish_as(name, Publish::kDurable); }
+
+Status NewFile::publish_over(std::string_view name) { return publish_as(name, Publish::kDurableOver); }
+
+Status NewFile::publish_cached(std::string_view name) { return publish_as(name, Publish::kCached); }
+
+}  // namespace vzv

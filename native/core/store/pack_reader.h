@@ -1,0 +1,46 @@
+// Reads one pack that is in the repository: its table, and chunks at the places that the index or the table names.
+//
+// Thread-safe: reads are positioned, nothing changes after open().
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/store/pack_format.h"
+#include "core/store/repository_dir.h"
+
+namespace vzv {
+
+class PackReader {
+ public:
+  // E_PACK_MISSING where there is no such pack; E_PACK_DAMAGED where its size or header cannot be one's;
+  // E_SUITE_UNKNOWN.
+  static Result<std::shared_ptr<PackReader>> open(RepositoryDir& dir, const Id& pack);
+
+  const Id& id() const { return id_; }
+  std::uint64_t file_bytes() const { return file_bytes_; }
+  const PackHeader& header() const { return header_; }
+
+  // Every chunk of the pack, proven by the trailer's digest without reading the chunks. E_PACK_DAMAGED names the pack.
+  Result<std::vector<PackEntry>> table() const;
+
+  // Reads, opens and decodes the chunk at `entry` into `plain` (of entry.plain_bytes) and checks its id.
+  // E_CHUNK_DAMAGED names chunk, pack and offset; E_STORAGE_IO and the like where the storage fails. REQUIRES:
+  // entry.stored_bytes is within the format's limit.
+  Status read_chunk(const PackEntry& entry, std::uint32_t ordinal, std::span<std::uint8_t> plain) const;
+
+ private:
+  PackReader(Id id, UniqueFd fd, std::uint64_t file_bytes) : id_(id), fd_(std::move(fd)), file_bytes_(file_bytes) {}
+  Status read_at(std::uint64_t offset, std::span<std::uint8_t> buffer, std::string_view what) const;
+  // The bytes of the table, proven by the trailer's digest.
+  Result<Bytes> proven_table() const;
+
+  const Id id_;
+  const UniqueFd fd_;
+  const std::uint64_t file_bytes_;
+  Bytes header_bytes_;
+  PackHeader header_;
+};
+
+}  // namespace vzv

@@ -1,0 +1,54 @@
+// Writes one pack: header, sealed chunks as they come, table and trailer. The name, SHA-256 of the file, is computed on
+// the way.
+//
+// Used by one thread at a time; append() and finish() may come from different ones. After an error the pack is lost:
+// destroy the writer, which removes its temporary file.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/base/sha256.h"
+#include "core/store/pack_format.h"
+#include "core/store/repository_dir.h"
+
+namespace vzv {
+
+struct FinishedPack {
+  Id id;
+  std::uint64_t file_bytes;
+  std::vector<PackEntry> entries;
+};
+
+class PackWriter {
+ public:
+  static Result<std::unique_ptr<PackWriter>> create(const std::shared_ptr<RepositoryDir>& dir, Suite suite);
+
+  // REQUIRES: fits(encoded.bytes.size()); encoded came from `plain_bytes` bytes whose id this is.
+  Status append(const Id& id, ChunkType type, std::uint32_t plain_bytes, EncodedChunk encoded);
+
+  // True while a chunk of so many encoded bytes and the table that it needs stay within the limits of the format.
+  bool fits(std::size_t encoded_bytes) const;
+  // Of the file so far, without table and trailer.
+  std::uint64_t bytes() const { return offset_; }
+  std::uint32_t entries() const { return static_cast<std::uint32_t>(entries_.size()); }
+
+  // Makes the pack durable under its name. A pack of that name that exists already has the same bytes: success.
+  // REQUIRES: entries() > 0.
+  Result<FinishedPack> finish();
+
+ private:
+  PackWriter(std::unique_ptr<NewFile> file, Suite suite);
+  Status write(ByteSpan bytes);
+  Status flush_buffer();
+
+  std::unique_ptr<NewFile> file_;
+  PackHeader header_;
+  Bytes header_bytes_;
+  Bytes buffer_;  // appended, not yet handed to the file
+  Sha256 hash_;
+  std::vector<PackEntry> entries_;
+  std::uint64_t offset_ = 0;
+};
+
+}  // namespace vzv

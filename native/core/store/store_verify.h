@@ -1,0 +1,41 @@
+// Reads a repository's packs and segments from end to end and says what is wrong with them.
+//
+// What is damaged is collected, not fatal; what stops the reading of one file (an I/O error) is a damage of that file.
+// One thread, one chunk and one buffer in memory; a pack is read once, or twice where its chunks are decoded.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/base/cancel.h"
+#include "core/store/repository_dir.h"
+
+namespace vzv {
+
+struct VerifyProgress {
+  std::uint64_t total_bytes = 0;  // of all packs
+  std::uint64_t processed_bytes = 0;
+};
+
+struct VerifyReport {
+  std::uint64_t packs = 0;
+  std::uint64_t pack_bytes = 0;
+  std::uint64_t segments = 0;
+  std::uint64_t chunks = 0;            // listed in the tables of packs that are right, decoded when asked for
+  std::vector<Status> damages;         // at most kDamagesListedMax
+  std::uint64_t damages_unlisted = 0;  // further ones
+};
+
+struct VerifyOptions {
+  bool decode = false;  // also decode every chunk and check its id
+};
+
+// Names of packs against their bytes, their tables, chunks when asked for; segments, and that the packs they name are
+// there. E_CANCELLED, or an error of the storage that stops all (the directory cannot be listed).
+Result<VerifyReport> verify_packs(RepositoryDir& dir, const VerifyOptions& options,
+                                  const std::function<void(const VerifyProgress&)>& progress,
+                                  const CancelToken& cancel);
+
+}  // namespace vzv
