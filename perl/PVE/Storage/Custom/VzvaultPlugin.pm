@@ -1,0 +1,349 @@
+package PVE::Storage::Custom::VzvaultPlugin;
+
+# Storage type `vzvault`: a directory that holds a vzvault repository beside what PVE keeps in any
+# directory storage. Backups of ours are the daemon's business, one call each; every other volume
+# name and content type goes to the parent class.
+#
+# - A plugin that does not load takes its sections out of storage.cfg at the next `pvesm set`. So
+#   only pure Perl of ours is loaded here; client and provider are loaded by the first call.
+# - pvestatd calls check_connection, activate_storage and status in line, for all storages in turn.
+#   A hung mount must not hang it: Perl touches the path only after the daemon said that it answers.
+
+use strict;
+use warnings;
+
+use PVE::Vzvault::Volname;
+
+use base qw(PVE::Storage::DirPlugin);
+
+use constant {
+    API_MIN => 11, # Proxmox VE 8.4, the first with backup providers
+    API_MAX => 15, # 12 to 15 ask nothing new of a storage for backups
+    MKDIR_SECONDS => 10,
+};
+
+# --- what we are ---
+
+sub api {
+    my $theirs = PVE::Storage->can('APIVER');
+    my $version = $theirs ? $theirs->() : API_MAX;
+
+    return API_MIN if $version < API_MIN; # PVE refuses us by that
+    return $version > API_MAX ? API_MAX : $version;
+}
+
+sub type {
+    return 'vzvault';
+}
+
+sub plugindata {
+    return {
+        content => [
+            { map { $_ => 1 } qw(backup iso vztmpl import snippets none) },
+            { backup => 1 },
+        ],
+        features => { 'backup-provider' => 1 },
+        'sensitive-properties' => {},
+    };
+}
+
+# Property names are global in storage.cfg: one that another plugin has keeps PVE from starting.
+sub properties {
+    return {
+        'vzvault-chunk-size' => {
+            description => "Size of the pieces in which VM disks are deduplicated. Fixed when the"
+                . " repository is created; an existing repository keeps its own.",
+            type => 'string',
+            enum => ['256K', '512K', '1M', '4M'],
+            default => '512K',
+        },
+    };
+}
+
+sub options {
+    return {
+        path => { fixed => 1 },
+        'vzvault-chunk-size' => { optional => 1, fixed => 1 },
+        (
+            map { $_ => { optional => 1 } }
+                qw(nodes shared disable content content-dirs is_mountpoint create-base-path
+                create-subdirs bwlimit prune-backups max-protected-backups)
+        ),
+    };
+}
+
+sub check_config {
+    my ($class, $storeid, $config, $create, @rest) = @_;
+
+    my $opts = $class->SUPER::check_config($storeid, $config, $create, @rest);
+    my $path = $opts->{path};
+    die "illegal path for vzvault storage: $path\n"
+        if $create && ($path eq '/' || $path =~ m!(?:\A|/)\.\.?(?:/|\z)!);
+    my $is_mountpoint = $opts->{is_mountpoint} // 'no';
+    die "is_mountpoint must be yes, no or an absolute path: $is_mountpoint\n"
+        if $is_mountpoint !~ m!\A(?:[01]|on|off|yes|no|true|false)\z!i
+        && $is_mountpoint !~ m!\A/[-/a-zA-Z0-9_.@]+\z!;
+
+    return $opts;
+}
+
+# --- names ---
+
+sub parse_volname {
+    my ($class, $volname) = @_;
+
+    return $class->SUPER::parse_volname($volname) if !PVE::Vzvault::Volname::is_backup($volname);
+
+    # Plain vzdump archives in the same directory are no concern of this type: PVE would ask our
+    # backup provider to restore them.
+    my $backup = PVE::Vzvault::Volname::parse($volname)
+        // die "unable to parse '$volname' as the name of a vzvault backup\n";
+    my $format = PVE::Vzvault::Volname::FORMAT;
+    return ('backup', $backup->@{qw(name vmid)}, undef, undef, undef, $format);
+}
+
+# A path for display. No such file exists, and its last part does not look like vzdump's, because
+# PVE deletes log and notes files beside paths that do.
+sub filesystem_path {
+    my ($class, $scfg, $volname, $snapname) = @_;
+
+    my $backup = PVE::Vzvault::Volname::parse($volname)
+        // return $class->SUPER::filesystem_path($scfg, $volname, $snapname);
+
+    my $base = _path($scfg);
+    my ($when) = $backup->{name} =~ m/-([0-9_]+-[0-9_]+\.vzv)\z/;
+    my $path = "$base/vzvault/backup/$backup->{type}/$backup->{vmid}/$when";
+    return wantarray ? ($path, $backup->{vmid}, 'backup') : $path;
+}
+
+# --- lists ---
+
+sub list_volumes {
+    my ($class, $storeid, $scfg, $vmid, $content_types) = @_;
+
+    my @others = grep { $_ ne 'backup' } $content_types->@*;
+    my $volumes =
+        @others ? $class->SUPER::list_volumes($storeid, $scfg, $vmid, \@others) : [];
+    return $volumes if @others == $content_types->@*;
+
+    require PVE::Vzvault::Backups;
+    for my $entry (PVE::Vzvault::Backups::list($storeid, $scfg, $vmid)->@*) {
+        my $volume = {
+            volid => "$storeid:$entry->{volume}",
+            format => PVE::Vzvault::Volname::FORMAT,
+            content => 'backup',
+            subtype => $entry->{guestType},
+            vmid => $entry->{vmid},
+            size => $entry->{sizeBytes},
+            ctime => $entry->{timeSeconds},
+        };
+        my ($first_line) = split(/\r?\n/, $entry->{notes}, 2);
+        $volume->{notes} = $first_line if length($first_line // '');
+        $volume->{protected} = 1 if $entry->{protected};
+        push $volumes->@*, $volume;
+    }
+
+    return $volumes;
+}
+
+# Guest disks cannot live here.
+sub list_images {
+    return [];
+}
+
+sub alloc_image {
+    my ($class, $storeid) = @_;
+
+    die "storage '$storeid' is of type vzvault, which holds no guest disks\n";
+}
+
+# --- one volume ---
+
+sub volume_size_info {
+    my ($class, $scfg, $storeid, $volname, $timeout) = @_;
+
+    my $backup = PVE::Vzvault::Volname::parse($volname)
+        // return $class->SUPER::volume_size_info($scfg, $storeid, $volname, $timeout);
+
+    my $entry = _call($storeid, $scfg, 'storage.info', volume => $backup->{volume});
+    my $size = $entry->{sizeBytes} || 1; # PVE offers no "Edit Notes" for a size of 0
+    return $size if !wantarray;
+    return ($size, PVE::Vzvault::Volname::FORMAT, $entry->{addedBytes}, undef, $backup->{ctime});
+}
+
+sub get_volume_attribute {
+    my ($class, $scfg, $storeid, $volname, $attribute) = @_;
+
+    my $backup = PVE::Vzvault::Volname::parse($volname)
+        // return $class->SUPER::get_volume_attribute($scfg, $storeid, $volname, $attribute);
+
+    return if $attribute ne 'notes' && $attribute ne 'protected';
+    return _call($storeid, $scfg, 'storage.info', volume => $backup->{volume})->{$attribute};
+}
+
+sub update_volume_attribute {
+    my ($class, $scfg, $storeid, $volname, $attribute, $value) = @_;
+
+    my $backup = PVE::Vzvault::Volname::parse($volname)
+        // return $class->SUPER::update_volume_attribute(
+            $scfg, $storeid, $volname, $attribute, $value);
+
+    my @volume = (volume => $backup->{volume});
+    if ($attribute eq 'notes') {
+        _call($storeid, $scfg, 'storage.setNotes', @volume, notes => $value // '');
+    } elsif ($attribute eq 'protected') {
+        _call($storeid, $scfg, 'storage.setProtected', @volume, protected => $value);
+    } else {
+        die "attribute '$attribute' is not supported for storage type 'vzvault'\n";
+    }
+
+    return;
+}
+
+# The methods that PVE had for notes before attributes; the parent's would look for a file.
+sub get_volume_notes {
+    my ($class, $scfg, $storeid, $volname) = @_;
+
+    return $class->get_volume_attribute($scfg, $storeid, $volname, 'notes');
+}
+
+sub update_volume_notes {
+    my ($class, $scfg, $storeid, $volname, $notes) = @_;
+
+    return $class->update_volume_attribute($scfg, $storeid, $volname, 'notes', $notes);
+}
+
+sub activate_volume {
+    my ($class, $storeid, $scfg, $volname, @rest) = @_;
+
+    return if PVE::Vzvault::Volname::parse($volname);
+    return $class->SUPER::activate_volume($storeid, $scfg, $volname, @rest);
+}
+
+sub free_image {
+    my ($class, $storeid, $scfg, $volname, @rest) = @_;
+
+    my $backup = PVE::Vzvault::Volname::parse($volname)
+        // return $class->SUPER::free_image($storeid, $scfg, $volname, @rest);
+
+    # The daemon refuses a protected one in the same step.
+    _call($storeid, $scfg, 'storage.free', volume => $backup->{volume});
+    return; # no work is left for a background task
+}
+
+# --- retention ---
+
+sub prune_backups {
+    my ($class, $scfg, $storeid, $keep, $vmid, $type, $dryrun, $logfunc) = @_;
+
+    require PVE::Vzvault::Backups;
+    my $pruned = PVE::Vzvault::Backups::mark($storeid, $scfg, $keep, $vmid, $type);
+    PVE::Vzvault::Backups::remove_marked($storeid, $scfg, $pruned, $logfunc) if !$dryrun;
+
+    return $pruned;
+}
+
+# --- the storage itself ---
+
+sub check_connection {
+    my ($class, $storeid, $scfg) = @_;
+
+    require PVE::Vzvault::Client;
+    PVE::Vzvault::Client::call('daemon.ping', {});
+    return 1;
+}
+
+# Never creates a repository, nor anything else before the daemon has found one.
+sub activate_storage {
+    my ($class, $storeid, $scfg, $cache) = @_;
+
+    _call($storeid, $scfg, 'storage.activate');
+
+    # The directories of what PVE keeps beside the repository: the grandparent makes them without
+    # looking for mount points first, which the daemon has done.
+    my $content = { ($scfg->{content} // {})->%* };
+    delete $content->@{qw(backup none)};
+    my $others = { $scfg->%*, content => $content, path => _path($scfg) };
+    PVE::Storage::Plugin::activate_storage($class, $storeid, $others, $cache) if $content->%*;
+
+    return 1;
+}
+
+sub status {
+    my ($class, $storeid, $scfg, $cache) = @_;
+
+    my $status = _call($storeid, $scfg, 'storage.status');
+    return ($status->@{qw(totalBytes availableBytes usedBytes)}, 1);
+}
+
+# Makes the repository, unless there is one. What has to be a mount point is never made here.
+sub on_add_hook {
+    my ($class, $storeid, $scfg, %sensitive) = @_;
+
+    return if $scfg->{disable} || !_is_on_this_node($scfg);
+
+    $class->check_connection($storeid, $scfg); # before anything is made
+    require PVE::Vzvault::Schema;
+    if (PVE::Vzvault::Schema::storage($storeid, $scfg)->{isMountpoint} eq '') {
+        my $path = _path($scfg);
+        my $mkdir = sub { $class->config_aware_base_mkdir($scfg, $path); return 1 };
+        PVE::Tools::run_fork_with_timeout(MKDIR_SECONDS, $mkdir)
+            or PVE::Vzvault::Error::raise('E_STORAGE_TIMEOUT', "cannot create $path");
+    }
+    _call($storeid, $scfg, 'storage.create');
+
+    return;
+}
+
+sub on_update_hook {
+    return; # path and chunk size are fixed, nothing else concerns the repository
+}
+
+sub on_update_hook_full {
+    return;
+}
+
+# PVE also calls this when adding a storage failed: backups outlive their storage.cfg section.
+sub on_delete_hook {
+    return;
+}
+
+sub get_identity {
+    my ($class, $scfg, $storeid) = @_;
+
+    return _call($storeid, $scfg, 'storage.activate')->{repositoryId};
+}
+
+# Called often and early, so it does nothing yet.
+sub new_backup_provider {
+    my ($class, $scfg, $storeid, $log_function) = @_;
+
+    require PVE::BackupProvider::Plugin::Vzvault;
+    return PVE::BackupProvider::Plugin::Vzvault->new($class, $scfg, $storeid, $log_function);
+}
+
+# --- helpers ---
+
+sub _call {
+    my ($storeid, $scfg, $method, %params) = @_;
+
+    require PVE::Vzvault::Backups;
+    return PVE::Vzvault::Backups::call($storeid, $scfg, $method, %params);
+}
+
+# The storage's path, untainted; '' where it is none.
+sub _path {
+    my ($scfg) = @_;
+
+    my ($path) = ($scfg->{path} // '') =~ m!\A(/[-/a-zA-Z0-9_.@]+)\z!;
+    return $path // '';
+}
+
+sub _is_on_this_node {
+    my ($scfg) = @_;
+
+    return 1 if !$scfg->{nodes};
+    return $scfg->{nodes}->{ PVE::INotify::nodename() } ? 1 : 0;
+}
+
+1;

@@ -1,0 +1,61 @@
+package PVE::Vzvault::Error;
+
+# The errors that the Perl side raises itself, and the one form in which any error reaches PVE: one
+# line "what was being done to what, and why it failed (CODE: what the administrator can do)".
+#
+# The codes are a part of the closed table in src/lib/errors.ts; a test holds the hints equal.
+# Errors of the daemon bring their own hint along.
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+
+our @EXPORT_OK = qw(code_of raise);
+
+use constant MAX_LINE_CHARS => 4096; # longer ones are cut: a log line is for reading
+
+our %HINT = (
+    E_FRAME_TORN => 'the connection ended inside a message; run the task again',
+    E_FRAME_TOO_LARGE =>
+        'a message exceeds the limit of docs/protocol.md; make plugin and daemon the same version',
+    E_FRAME_INVALID =>
+        'a message is not valid msgpack for this protocol; make plugin and daemon the same version',
+    E_PROTOCOL_ORDER => 'a message came out of order; make plugin and daemon the same version',
+    E_METHOD_UNKNOWN =>
+        'the peer does not know this call; make plugin and daemon the same version',
+    E_ARGUMENT_INVALID => 'an argument is not acceptable; see the message for which',
+    E_DEADLINE =>
+        'the call took longer than allowed; look for a slow or hung mount, then try again',
+    E_CONNECTION_LOST =>
+        'vzvaultd went away; see journalctl -u vzvaultd, then run the task again',
+    E_DAEMON_UNREACHABLE => 'vzvaultd does not answer; run systemctl status vzvaultd',
+    E_UNSUPPORTED => 'this version of vzvault cannot do that; see the message',
+    E_STORAGE_TIMEOUT => 'the storage does not answer; check the mount and its server',
+);
+
+# Dies with a code of the table.
+sub raise {
+    my ($code, $message) = @_;
+
+    my $hint = $HINT{$code} // die "no such error code: $code\n";
+    die "$message ($code: $hint)\n";
+}
+
+# The code in the text of an error; undef where it is none of ours, but of PVE or a signal handler.
+sub code_of {
+    my ($error) = @_;
+
+    return $error =~ m/ \((E_[A-Z_]+): [^\n]*\)\n\z/ ? $1 : undef;
+}
+
+# One printable line out of any text, cut to a sane length.
+sub line {
+    my ($value) = @_;
+
+    my $line = ($value // '') =~ s/[\x00-\x1f\x7f]+/ /gr;
+    my ($clean) = substr($line, 0, MAX_LINE_CHARS) =~ m/\A(.*)\z/;
+    return $clean;
+}
+
+1;

@@ -1,0 +1,229 @@
+package PVE::Vzvault::Schema;
+
+# What docs/protocol.md says, as Perl can check it: for every method the shape of its parameters and
+# of its result, and how long an answer may take. PVE::Vzvault::Type says what a checked value is.
+# Pure.
+
+use strict;
+use warnings;
+
+use PVE::Vzvault::Type qw(
+    MAX_INTEGER bool_from_wire bool_to_wire integer list_of map_of nullable pattern record unfit
+);
+use PVE::Vzvault::Volname;
+
+use constant {
+    MAX_LISTED => 10_000, # entries in one answer of storage.list
+    MAX_DISKS => 256, # PVE's buses together have fewer slots
+    MAX_ERROR_CHARS => 64 * 1024, # of the text that ends a backup; longer ones are cut
+    MAX_TEXT_CHARS => 12 * 1024 * 1024, # docs/protocol.md, length of one string
+};
+
+my $bytes = integer(0, MAX_INTEGER);
+my $seconds = integer(0, MAX_INTEGER);
+my $vmid = integer(100, 999_999_999);
+my $guest_type = pattern('a guest type', qr/qemu|lxc/);
+my $id = pattern('an id', qr/[A-Za-z0-9][A-Za-z0-9._-]{0,127}/);
+my $store_id = pattern('a storage id', qr/[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]/);
+my $device = pattern('a device name', qr/drive-[A-Za-z0-9-]{1,64}/);
+my $component = qr/(?!\.\.?(?:\/|\z))[A-Za-z0-9@+=:,._-]+/;
+my $absolute = qr/(?:\/+$component)+\/*/; # PVE's own paths have double slashes
+my $path = pattern('an absolute path', $absolute);
+my $text = pattern('a text', qr/[^\0]*/, MAX_TEXT_CHARS);
+my $base64 = pattern('base64', qr/[A-Za-z0-9+\/]*={0,2}/);
+
+my $volume = sub {
+    my ($value, $where) = @_;
+    my $parsed = PVE::Vzvault::Volname::parse($value)
+        // unfit("$where is not the name of a vzvault backup");
+    utf8::upgrade($parsed->{volume});
+    return $parsed->{volume};
+};
+
+my $storage = record(
+    id => $store_id,
+    path => $path,
+    isMountpoint => pattern('yes, no or an absolute path', qr/|yes|$absolute/),
+    'chunkSizeBytes?' => $bytes,
+);
+my $entry = record(
+    volume => $volume,
+    guestType => $guest_type,
+    vmid => $vmid,
+    timeSeconds => $seconds,
+    sizeBytes => $bytes,
+    addedBytes => $bytes,
+    notes => $text,
+    protected => \&bool_from_wire,
+    verifyState => pattern('a verify state', qr/none|ok|damaged/),
+);
+my $sized_disks = map_of($device, record(sizeBytes => $bytes), MAX_DISKS);
+my $nothing = record();
+
+# --- methods ---
+
+# `seconds` bounds the whole call as the caller sees it, connecting included; undef is no bound. Two
+# for what pvestatd calls in line, 50 for what runs under a cluster lock with an alarm of 60, and
+# more than the daemon itself gives a mount to come up for a restore.
+our %METHOD = (
+    'storage.create' => {
+        seconds => 50,
+        params => record(storage => $storage),
+        result => record(created => \&bool_from_wire, repositoryId => $id),
+    },
+    'storage.activate' => {
+        seconds => 2,
+        params => record(storage => $storage),
+        result => record(repositoryId => $id),
+    },
+    'storage.status' => {
+        seconds => 2,
+        params => record(storage => $storage),
+        result => record(totalBytes => $bytes, availableBytes => $bytes, usedBytes => $bytes),
+    },
+    'storage.list' => {
+        seconds => 2,
+        params => record(storage => $storage, 'vmid?' => $vmid, 'after?' => $volume),
+        result => record(backups => list_of($entry, MAX_LISTED), more => \&bool_from_wire),
+    },
+    'storage.info' => {
+        seconds => 2,
+        params => record(storage => $storage, volume => $volume),
+        result => $entry,
+    },
+    'storage.setNotes' => {
+        seconds => 2,
+        params => record(storage => $storage, volume => $volume, notes => $text),
+        result => $nothing,
+    },
+    'storage.setProtected' => {
+        seconds => 2,
+        params => record(storage => $storage, volume => $volume, protected => \&bool_to_wire),
+        result => $nothing,
+    },
+    'storage.free' => {
+        seconds => 50,
+        params => record(storage => $storage, volume => $volume),
+        result => $nothing,
+    },
+    'storage.readConfig' => {
+        seconds => 2,
+        params => record(
+            storage => $storage,
+            volume => $volume,
+            name => pattern('a file of a backup', qr/(?:guest|firewall)\.conf/),
+        ),
+        result => record(contentBase64 => nullable($base64)),
+    },
+    'job.begin' => {
+        seconds => 60,
+        params => record(storage => $storage, startTimeSeconds => $seconds),
+        result => record(jobId => $id),
+    },
+    'job.end' => { seconds => 60, params => record(jobId => $id), result => $nothing },
+    'backup.begin' => {
+        seconds => 60,
+        params => record(
+            jobId => $id,
+            guestType => $guest_type,
+            vmid => $vmid,
+            startTimeSeconds => $seconds,
+        ),
+        result => record(backupId => $id, volume => $volume),
+    },
+    'backup.mechanism' => {
+        seconds => 60,
+        params => record(backupId => $id),
+        result => record(mechanism => pattern('a mechanism', qr/nbd|file-handle|directory/)),
+    },
+    'backup.queryIncremental' => {
+        seconds => 60,
+        params => record(backupId => $id, disks => $sized_disks),
+        result => record(modes => map_of($device, pattern('a mode', qr/new|use/), MAX_DISKS)),
+    },
+    'backup.vm' => {
+        seconds => undef,
+        params => record(
+            backupId => $id,
+            configBase64 => $base64,
+            firewallBase64 => nullable($base64),
+            bandwidthLimitBytesPerSecond => $bytes,
+            disks => list_of(
+                record(
+                    device => $device,
+                    sizeBytes => $bytes,
+                    bitmapMode => pattern('a bitmap mode', qr/none|new|reuse/),
+                    nbdPath => $path,
+                    bitmapName => nullable(pattern('a bitmap name', qr/[A-Za-z0-9:._-]{1,255}/)),
+                ),
+                MAX_DISKS,
+            ),
+        ),
+        result => record(addedBytes => $bytes, readBytes => $bytes, sizeBytes => $bytes),
+    },
+    'backup.end' => {
+        seconds => 60,
+        params => record(backupId => $id, success => \&bool_to_wire, error => nullable($text)),
+        result => record(addedBytes => $bytes),
+    },
+    'restore.begin' => {
+        seconds => 150,
+        params => record(storage => $storage, volume => $volume),
+        result => record(restoreId => $id, disks => $sized_disks),
+    },
+    'restore.openDisk' => {
+        seconds => 150,
+        params => record(restoreId => $id, device => $device),
+        result => record(path => $path),
+    },
+    'restore.closeDisk' => {
+        seconds => 60,
+        params => record(restoreId => $id, device => $device),
+        result => $nothing,
+    },
+    'restore.end' => { seconds => 60, params => record(restoreId => $id), result => $nothing },
+    'daemon.ping' => {
+        seconds => 2,
+        params => record(),
+        result => record(version => $id, pid => integer(1, MAX_INTEGER)),
+    },
+);
+
+# Clean parameters for the wire; dies with E_ARGUMENT_INVALID.
+sub params {
+    my ($method, $params) = @_;
+
+    local $PVE::Vzvault::Type::BLAME = ['E_ARGUMENT_INVALID', "cannot call $method"];
+    return $METHOD{$method}->{params}->($params, 'params');
+}
+
+# A clean, untainted result; dies with E_FRAME_INVALID.
+sub result {
+    my ($method, $result) = @_;
+
+    my $what = "vzvaultd's answer to $method is not usable";
+    local $PVE::Vzvault::Type::BLAME = ['E_FRAME_INVALID', $what];
+    return $METHOD{$method}->{result}->($result, 'result');
+}
+
+# A section of storage.cfg as docs/protocol.md's `storage`.
+sub storage {
+    my ($storeid, $scfg) = @_;
+
+    my $is_mountpoint = $scfg->{is_mountpoint} // 'no';
+    if ($is_mountpoint =~ m/\A(?:0|off|no|false)\z/i) {
+        $is_mountpoint = '';
+    } elsif ($is_mountpoint =~ m/\A(?:1|on|yes|true)\z/i) {
+        $is_mountpoint = 'yes';
+    }
+
+    my $section = { id => $storeid, path => $scfg->{path}, isMountpoint => $is_mountpoint };
+    if (my $size = $scfg->{'vzvault-chunk-size'}) {
+        my ($number, $unit) = $size =~ m/\A([0-9]{1,3})([KM])\z/;
+        $section->{chunkSizeBytes} = $number * ($unit eq 'K' ? 1024 : 1024 * 1024);
+    }
+
+    return $section;
+}
+
+1;

@@ -1,0 +1,163 @@
+/**
+ * Loads the native addon, the only place that does, and types what it exports. Beside the compiled JavaScript in build/js lies
+ * build/native/vzvault.node; it is found relative to this file. Loaded at the first use, so that modules which only need types do not need it.
+ *
+ * Everything that crosses the border is plain data; native objects are opaque handles. What rejects or throws there is an Error
+ * with a `code` of the table, translated here.
+ */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { isErrorCode, toVzvaultError, VzvaultError } from '../lib/errors.js';
+import type {
+  CopyProgress,
+  Damage,
+  DirectoryEntry,
+  FileStatus,
+  PeerCredentials,
+  Space,
+  SparseFiles,
+  StoreStatistics,
+  VerifyResult,
+  VolumeBackupResult,
+  VolumeProgress,
+} from './types.js';
+
+declare const handleKind: unique symbol;
+/** A native object; the name keeps the kinds apart at compile time, the addon does at run time. */
+export interface Handle<Kind extends string> {
+  readonly [handleKind]: Kind;
+}
+export type DirectoryHandle = Handle<'directory'>;
+export type StoreHandle = Handle<'store'>;
+export type WriterHandle = Handle<'writer'>;
+export type JobHandle = Handle<'job'>;
+export type ServerHandle = Handle<'server'>;
+export type ConnectionHandle = Handle<'connection'>;
+
+/** A volume map, and the rest of a job's arguments, with all defaults filled in. */
+export interface NativeVolumeMap {
+  readonly sizeBytes: number;
+  readonly chunkSizeBytes: number;
+  readonly rootId: string;
+}
+
+export interface NativeBackupOptions {
+  readonly sourceKind: 'nbd' | 'nbd-uri' | 'file';
+  /** Socket path, URI or path, by kind. */
+  readonly sourceAddress: string;
+  readonly exportName: string;
+  /** -1: not announced. */
+  readonly expectedSizeBytes: number;
+  readonly chunkSizeBytes: number;
+  readonly bandwidthLimitBytesPerSecond: number;
+  readonly stallTimeoutMs: number;
+}
+
+/** The exports of native/addon. */
+export interface NativeAddon {
+  directoryOpen(path: string): DirectoryHandle;
+  directoryRead(directory: DirectoryHandle, name: string, maxBytes: number): Promise<Buffer | null>;
+  directoryStatus(directory: DirectoryHandle, name: string): Promise<FileStatus | null>;
+  directoryList(directory: DirectoryHandle, name: string): Promise<DirectoryEntry[] | null>;
+  directoryMakeDirectories(directory: DirectoryHandle, name: string): Promise<void>;
+  directoryPutIfAbsent(directory: DirectoryHandle, name: string, bytes: Buffer): Promise<void>;
+  directoryReplace(directory: DirectoryHandle, name: string, bytes: Buffer): Promise<void>;
+  directoryRemove(directory: DirectoryHandle, name: string): Promise<boolean>;
+  directorySpace(directory: DirectoryHandle): Promise<Space>;
+  directoryIsMounted(directory: DirectoryHandle, mountPoint: string): Promise<boolean>;
+  directoryClose(directory: DirectoryHandle): void;
+
+  sealDocument(kind: number, plain: Buffer): Buffer;
+  openDocument(kind: number, sealed: Buffer): Buffer;
+
+  /** A job's progress and its stop button: one for each of the calls below that take it. */
+  jobCreate(): JobHandle;
+  jobCancel(job: JobHandle): void;
+  jobBackupProgress(job: JobHandle): VolumeProgress;
+  jobCopyProgress(job: JobHandle): CopyProgress;
+
+  storeOpen(path: string, cacheDirectory: string): Promise<StoreHandle>;
+  storeWriter(store: StoreHandle, zstdLevel: number): Promise<WriterHandle>;
+  storeStatistics(store: StoreHandle): Promise<StoreStatistics>;
+  storeRefresh(store: StoreHandle): Promise<void>;
+  storeClose(store: StoreHandle): Promise<void>;
+  writerFlush(writer: WriterHandle): Promise<{ addedBytes: number }>;
+  writerClose(writer: WriterHandle): Promise<void>;
+
+  writerBackupVolume(writer: WriterHandle, job: JobHandle, options: NativeBackupOptions): Promise<VolumeBackupResult>;
+  storeRestoreVolume(
+    store: StoreHandle,
+    job: JobHandle,
+    map: NativeVolumeMap,
+    path: string,
+    overwrite: boolean,
+  ): Promise<CopyProgress>;
+  storeVerifyVolume(
+    store: StoreHandle,
+    job: JobHandle,
+    map: NativeVolumeMap,
+  ): Promise<{ chunks: number; damages: Damage[] }>;
+  storeVerifyPacks(store: StoreHandle, job: JobHandle, decode: boolean): Promise<VerifyResult>;
+
+  socketListen(
+    path: string,
+    onConnection: (connection: ConnectionHandle, peer: PeerCredentials) => void,
+  ): Promise<ServerHandle>;
+  socketServerClose(server: ServerHandle): Promise<void>;
+  socketStart(
+    connection: ConnectionHandle,
+    onData: (bytes: Buffer, fds: number[]) => void,
+    onClose: (error: string | null) => void,
+  ): void;
+  socketSend(connection: ConnectionHandle, bytes: Buffer, fds: readonly number[]): Promise<void>;
+  socketSetPaused(connection: ConnectionHandle, isPaused: boolean): void;
+  socketClose(connection: ConnectionHandle): void;
+
+  closeFd(fd: number): void;
+  sparseDeallocate: SparseFiles['deallocate'];
+  sparseAllocate: SparseFiles['allocate'];
+  sparseCopyRange: SparseFiles['copyRange'];
+  sparseClone: SparseFiles['clone'];
+  sparseCopyFile: SparseFiles['copyFile'];
+}
+
+let loaded: NativeAddon | undefined;
+
+/** The addon. Throws E_INTERNAL where it is not built, or built for another machine. */
+export function addon(): NativeAddon {
+  if (loaded) return loaded;
+  const file = fileURLToPath(new URL('../../../native/vzvault.node', import.meta.url));
+  try {
+    loaded = createRequire(import.meta.url)(file) as NativeAddon;
+    return loaded;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new VzvaultError('E_INTERNAL', `loading the native addon ${file} failed: ${why}`, { cause: error });
+  }
+}
+
+/** What the addon threw, as an error of ours. */
+function translate(thrown: unknown): VzvaultError {
+  if (thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' && isErrorCode(thrown.code)) {
+    return new VzvaultError(thrown.code, thrown.message);
+  }
+  return toVzvaultError(thrown);
+}
+
+/** Runs a call of the addon that answers at once. */
+export function callNative<T>(call: (native: NativeAddon) => T): T {
+  try {
+    return call(addon());
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+/** Runs a call of the addon that answers later. */
+export async function awaitNative<T>(call: (native: NativeAddon) => Promise<T>): Promise<T> {
+  try {
+    return await call(addon());
+  } catch (error) {
+    throw translate(error);
+  }
+}

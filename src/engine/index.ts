@@ -1,0 +1,27 @@
+/** The one engine of this process: types.ts says what it does. */
+import { callNative } from './addon.js';
+import { requireInteger } from './arguments.js';
+import { openDirectory } from './directory.js';
+import { listen } from './socket-server.js';
+import { sparse } from './sparse.js';
+import { openStore } from './store.js';
+import type { DocumentKind, Engine } from './types.js';
+
+export type * from './types.js';
+
+/** docs/format.md, Document: the byte at 12. */
+const documentKinds: Readonly<Record<DocumentKind, number>> = { snapshot: 1, notes: 2, log: 3 };
+
+export const engine: Engine = {
+  openDirectory,
+  openStore,
+  sealDocument: (kind, plain) => callNative((native) => native.sealDocument(documentKinds[kind], plain)),
+  openDocument: (kind, sealed) => callNative((native) => native.openDocument(documentKinds[kind], sealed)),
+  listen,
+  closeFd: (fd) => {
+    callNative((native) => {
+      native.closeFd(requireInteger('descriptor', fd, 0, 0x7fff_ffff));
+    });
+  },
+  sparse,
+};

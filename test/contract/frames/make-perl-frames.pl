@@ -1,0 +1,107 @@
+#!/usr/bin/perl
+
+# Writes the golden frames of the Perl encoder, perl-*.bin, and beside each the message that it
+# holds as JSON. Run it after a change of the protocol:  perl -Iperl
+# test/contract/frames/make-perl-frames.pl The output is the same at every run.
+
+use strict;
+use warnings;
+use utf8;
+
+use Data::MessagePack;
+use File::Basename qw(dirname);
+use JSON::PP ();
+use MIME::Base64 qw(encode_base64);
+
+use PVE::Vzvault::Frame;
+use PVE::Vzvault::Schema;
+
+my $STORAGE = PVE::Vzvault::Schema::storage(
+    'vault', { path => '/mnt/vault', is_mountpoint => 'yes', 'vzvault-chunk-size' => '1M' });
+my $VOLUME = 'backup/vzdump-qemu-100-2026_11_22-04_17_14.vzv';
+
+sub request {
+    my ($id, $method, $params, %more) = @_;
+
+    $params = PVE::Vzvault::Schema::params($method, $params);
+    return { id => $id, method => $method, params => $params, %more };
+}
+
+my $disks = [
+    map {
+        {
+            device => $_->[0],
+            sizeBytes => $_->[1],
+            bitmapMode => $_->[2],
+            nbdPath => '/run/qemu-server/100.backup-access.4242//100-nbd.backup-access',
+            bitmapName => $_->[3],
+        }
+    } ['drive-efidisk0', '540672', 'new', undef],
+    ['drive-scsi0', '4398046511104', 'reuse', 'snapshot-access:vault'],
+    ['drive-tpmstate0-backup', 4_194_304, 'none', undef],
+];
+
+my %message = (
+    hello => {
+        id => 1,
+        method => 'hello',
+        params => { protocolMin => 1, protocolMax => 1, client => 'perl/0.1.0' },
+    },
+    'storage-list' =>
+        request(2, 'storage.list', { storage => $STORAGE, vmid => '100' }, deadlineMs => 1900),
+    'set-notes' => request(
+        2, 'storage.setNotes',
+        {
+            storage => $STORAGE,
+            volume => $VOLUME,
+            notes => "Zürich – café\n日本語 🙂\ttab",
+        },
+    ),
+    # one byte a character inside Perl, which must not reach the wire as it stands
+    'set-notes-latin1' => request(
+        2, 'storage.setNotes', { storage => $STORAGE, volume => $VOLUME, notes => "caf\xe9" }),
+    'set-protected' => request(
+        2, 'storage.setProtected', { storage => $STORAGE, volume => $VOLUME, protected => '1' }),
+    'backup-vm' => request(
+        2,
+        'backup.vm',
+        {
+            backupId => 'b-1',
+            configBase64 => encode_base64(join('', map { chr } 0 .. 255), ''),
+            firewallBase64 => undef,
+            bandwidthLimitBytesPerSecond => '0',
+            disks => $disks,
+        },
+    ),
+    'backup-end' =>
+        request(2, 'backup.end', { backupId => 'b-1', success => 0, error => 'x' x 40_000 }),
+    descriptors => request(2, 'daemon.ping', {}, fds => 2),
+    cancel => { method => 'cancel', params => { id => 2 } },
+    'method-unknown' => {
+        id => 7,
+        error => {
+            code => 'E_METHOD_UNKNOWN',
+            message => 'the plugin does not know the call source.nextRegion',
+            hint => 'the peer does not know this call; make plugin and daemon the same version',
+            retryable => Data::MessagePack::false(),
+        },
+    },
+);
+
+my $json = JSON::PP->new->utf8->canonical->pretty->convert_blessed;
+sub Data::MessagePack::Boolean::TO_JSON { return ${ $_[0] } ? JSON::PP::true() : JSON::PP::false() }
+
+sub spew {
+    my ($path, $bytes) = @_;
+
+    open(my $fh, '>:raw', $path) or die "$path: $!\n";
+    print {$fh} $bytes;
+    close($fh) or die "$path: $!\n";
+    return;
+}
+
+my $dir = dirname(__FILE__);
+for my $name (sort keys %message) {
+    spew("$dir/perl-$name.bin", PVE::Vzvault::Frame::encode($message{$name}));
+    spew("$dir/perl-$name.json", $json->encode($message{$name}));
+}
