@@ -1,0 +1,89 @@
+/** The command line `vzvault`: wiring only. What it does is in src/commands, what it means in docs/cli.md. */
+
+import { hostname } from 'node:os';
+import { EXIT, type CommandContext, type Terminal } from './commands/context.js';
+import { createProgram } from './commands/program.js';
+import { runProgram } from './commands/run.js';
+import { engine } from './engine/index.js';
+import { systemClock } from './lib/clock.js';
+import { pause } from './lib/deadline.js';
+import { VzvaultError } from './lib/errors.js';
+import { VERSION } from './lib/version.js';
+import { STORAGE_CONFIG_PATH } from './repository/locate.js';
+import { DaemonClient } from './rpc/client.js';
+
+const DEFAULT_SOCKET = '/run/vzvault/vzvaultd.sock';
+const PING_TIMEOUT_MS = 3_000;
+/** After Ctrl-C the command has this long to clean up; a mount that hangs in the kernel cannot. */
+const CLEANUP_MS = 10_000;
+
+const terminal: Terminal = {
+  out: (text) => {
+    process.stdout.write(text);
+  },
+  err: (text) => {
+    process.stderr.write(text);
+  },
+  isInteractive: process.stderr.isTTY,
+  get columns() {
+    return process.stderr.columns || 80;
+  },
+};
+
+async function pingDaemon(): Promise<{ version: string; pid: number }> {
+  const socketPath = process.env['VZVAULT_SOCKET'] ?? DEFAULT_SOCKET;
+  const client = await DaemonClient.connect({ socketPath, client: `cli/${VERSION}`, timeoutMs: PING_TIMEOUT_MS });
+  try {
+    return await client.call('daemon.ping', {}, { deadlineMs: PING_TIMEOUT_MS });
+  } finally {
+    client.close();
+  }
+}
+
+/** The first signal asks to stop, the second does not ask. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  const onSignal = (): void => {
+    if (controller.signal.aborted) process.exit(EXIT.interrupted);
+    controller.abort(new VzvaultError('E_CANCELLED', 'interrupted'));
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return controller.signal;
+}
+
+/** Settles some time after the signal, for what does not settle by itself. */
+async function givenUp(signal: AbortSignal): Promise<typeof EXIT.interrupted> {
+  await new Promise<void>((settle) => {
+    signal.addEventListener('abort', () => {
+      settle();
+    });
+  });
+  await pause(CLEANUP_MS);
+  terminal.err('vzvault: the storage does not answer; unfinished files may be left in its tmp/\n');
+  return EXIT.interrupted;
+}
+
+async function main(): Promise<number> {
+  const signal = interruption();
+  const context: CommandContext = {
+    engine,
+    terminal,
+    clock: systemClock,
+    signal,
+    version: VERSION,
+    hostname: hostname(),
+    storageConfigPath: STORAGE_CONFIG_PATH,
+    pingDaemon,
+  };
+  const args = process.argv.slice(2);
+  return await Promise.race([runProgram(createProgram(context), context, args), givenUp(signal)]);
+}
+
+// A reader that has seen enough (`vzvault list | head`) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.error);
+});
+
+// Not exitCode: a thread that hangs in the kernel must not keep the process.
+process.exit(await main());

@@ -1,0 +1,45 @@
+/**
+ * What a command gets from the composition root (src/cli.ts): the engine, the terminal, time, and the wish to stop. Commands reach
+ * for nothing else, so tests run them with an engine in memory and a terminal made of strings.
+ */
+
+import type { RepositoryEngine } from '../repository/repository.js';
+import type { Clock } from '../lib/clock.js';
+
+export interface Terminal {
+  /** What was asked for: results, JSON. */
+  out(text: string | Uint8Array): void;
+  /** What is said beside it: progress, warnings, errors. */
+  err(text: string): void;
+  /** Whether somebody watches `err`: progress may redraw its line. */
+  readonly isInteractive: boolean;
+  readonly columns: number;
+}
+
+export interface CommandContext {
+  readonly engine: RepositoryEngine;
+  readonly terminal: Terminal;
+  readonly clock: Clock;
+  /** Aborted by Ctrl-C and SIGTERM. */
+  readonly signal: AbortSignal;
+  readonly version: string;
+  readonly hostname: string;
+  readonly storageConfigPath: string;
+  /** Asks the daemon of this node whether it is there; E_DAEMON_UNREACHABLE. */
+  readonly pingDaemon: () => Promise<{ readonly version: string; readonly pid: number }>;
+}
+
+/** Exit codes, documented in docs/cli.md. */
+export const EXIT = { ok: 0, error: 1, usage: 2, damage: 3, interrupted: 130 } as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** What a command does once its arguments are parsed. */
+export type Action = Promise<ExitCode>;
+
+export function printLine(terminal: Terminal, line: string): void {
+  terminal.out(`${line}\n`);
+}
+
+export function printJson(terminal: Terminal, value: unknown): void {
+  terminal.out(`${JSON.stringify(value, null, 2)}\n`);
+}

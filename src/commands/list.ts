@@ -1,0 +1,79 @@
+/** vzvault list: the snapshots of a repository. */
+
+import type { Command } from 'commander';
+import { formatSnapshotId, type Guest } from '../lib/guest.js';
+import { formatBytes } from '../lib/units.js';
+import { formatVolumeName } from '../lib/volume-name.js';
+import type { SnapshotEntry } from '../repository/snapshots.js';
+import { guestArgument } from './arguments.js';
+import { EXIT, printJson, printLine, type Action, type CommandContext } from './context.js';
+import { runs } from './run.js';
+import { formatTable, printable } from './table.js';
+import { withRepository } from './with-repository.js';
+
+interface Options {
+  readonly guest?: Guest;
+  readonly json?: boolean;
+}
+
+export function registerList(program: Command, context: CommandContext): void {
+  program
+    .command('list')
+    .summary('list the snapshots')
+    .description('Lists the snapshots, ordered by guest and time. Damaged ones are listed as such.')
+    .argument('<store>', 'storage id, path of a storage, or the repository itself')
+    .option('--guest <guest>', 'only those of qemu/100', guestArgument)
+    .option('--json', 'print JSON: a list of objects, sizes in bytes')
+    .addHelpText(
+      'after',
+      `
+SIZE is that of the guest's disks, ADDED what the backup made the repository grow by.
+
+Examples:
+  vzvault list nas
+  vzvault list /mnt/nas --guest qemu/100 --json`,
+    )
+    .action(runs(context, list));
+}
+
+async function list(context: CommandContext, [store = '']: readonly string[], { guest, json }: Options): Action {
+  const entries = await withRepository(context, store, (repository) => repository.snapshots.list(guest));
+  if (json === true) printJson(context.terminal, entries.map(entryToJson));
+  else if (entries.length === 0) printLine(context.terminal, 'no snapshots');
+  else context.terminal.out(formatEntries(entries));
+  return EXIT.ok;
+}
+
+/** One snapshot as `--json` tells it; sizes are 0 where the document is damaged. */
+export function entryToJson(entry: SnapshotEntry): Record<string, unknown> {
+  return {
+    snapshot: formatSnapshotId(entry.id),
+    volume: formatVolumeName(entry.id),
+    guestType: entry.id.guestType,
+    vmid: entry.id.vmid,
+    timeSeconds: entry.id.timeSeconds,
+    sizeBytes: entry.summary?.sizeBytes ?? 0,
+    addedBytes: entry.summary?.stats.addedBytes ?? 0,
+    protected: entry.protected,
+    notes: entry.notes,
+    damage: entry.damage,
+  };
+}
+
+function formatEntries(entries: readonly SnapshotEntry[]): string {
+  const rows = entries.map((entry) => [
+    formatSnapshotId(entry.id),
+    entry.summary === null ? '-' : formatBytes(entry.summary.sizeBytes),
+    entry.summary === null ? '-' : formatBytes(entry.summary.stats.addedBytes),
+    [...(entry.protected ? ['protected'] : []), ...(entry.damage === null ? [] : ['DAMAGED'])].join(' '),
+    printable(entry.notes.split('\n')[0] ?? ''),
+  ]);
+  const columns = [
+    { title: 'SNAPSHOT' },
+    { title: 'SIZE', align: 'right' },
+    { title: 'ADDED', align: 'right' },
+    { title: 'STATE' },
+    { title: 'NOTES' },
+  ] as const;
+  return formatTable(columns, rows);
+}

@@ -1,0 +1,136 @@
+/** vzvault mount: snapshots as read-only files, by vzvault-fuse. */
+
+import type { Command } from 'commander';
+import { mkdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { VzvaultError } from '../lib/errors.js';
+import { formatGuest, formatSnapshotId } from '../lib/guest.js';
+import { formatIsoTime } from '../lib/time.js';
+import { MIB } from '../lib/units.js';
+import { snapshotNodes, type MountNode, type MountSpec } from '../repository/mount-spec.js';
+import { startMount, type Mount } from '../repository/mount.js';
+import type { Repository } from '../repository/repository.js';
+import { resolveSnapshot } from '../repository/snapshot-reference.js';
+import { sizeArgument } from './arguments.js';
+import { EXIT, printLine, type Action, type CommandContext } from './context.js';
+import { runs } from './run.js';
+import { printable } from './table.js';
+import { withRepository } from './with-repository.js';
+
+interface Options {
+  readonly foreground?: boolean;
+  readonly allowOther?: boolean;
+  readonly cacheSize?: number;
+}
+
+const DEFAULT_CACHE_BYTES = 128 * MIB;
+
+export function registerMount(program: Command, context: CommandContext): void {
+  program
+    .command('mount')
+    .summary('mount snapshots as read-only files')
+    .description(
+      'Mounts one snapshot, or all of them as qemu/100/2026-11-22T04:17:14Z/, on the empty directory DIR: every disk as NAME.raw, ' +
+        'the configurations as they are. Damaged data is an I/O error, never wrong bytes. It goes on until it is unmounted.',
+    )
+    .usage('[options] <store> [snapshot] <dir>')
+    .argument('<store>', 'storage id, path of a storage, or the repository itself')
+    .argument('<snapshot-and-dir...>', 'the snapshot, where only one is wanted, and the directory')
+    .option('--foreground', 'stay, show the log, and unmount at Ctrl-C')
+    .option('--allow-other', 'let other users look in too')
+    .option('--cache-size <size>', 'memory for data that was read, 16M to 4G (default: 128M)', sizeArgument)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  vzvault mount nas qemu/100@latest /mnt/restore
+  mount -o ro,loop,offset=1048576,noload /mnt/restore/drive-scsi0.raw /mnt/disk    a partition of it
+  umount /mnt/disk /mnt/restore
+  vzvault mount nas /mnt/all --foreground`,
+    )
+    .action(runs(context, mount));
+}
+
+async function mount(context: CommandContext, args: readonly string[], options: Options): Action {
+  const [store = '', ...rest] = args;
+  const directory = rest.at(-1);
+  if (directory === undefined || rest.length > 2) {
+    throw new VzvaultError('E_ARGUMENT_INVALID', 'name a storage, a snapshot if you want only one, and a directory');
+  }
+  const reference = rest.length === 2 ? rest[0] : undefined;
+  const mounted = await withRepository(context, store, async (repository) => {
+    const nodes =
+      reference === undefined ? await allNodes(context, repository) : await oneSnapshot(repository, reference);
+    return await start(context, repository, resolve(directory), nodes, options);
+  });
+  if (options.foreground !== true) {
+    mounted.release();
+    printLine(context.terminal, `mounted on ${directory}; umount ${directory} ends it`);
+    return EXIT.ok;
+  }
+  printLine(context.terminal, `mounted on ${directory}; Ctrl-C ends it`);
+  return await stay(context, mounted);
+}
+
+async function start(
+  { terminal, signal }: CommandContext,
+  repository: Repository,
+  directory: string,
+  nodes: readonly MountNode[],
+  options: Options,
+): Promise<Mount> {
+  const { cacheDirectory } = repository;
+  await mkdir(cacheDirectory, { recursive: true, mode: 0o700 });
+  const spec: MountSpec = {
+    version: 1,
+    repository: repository.path,
+    cacheDirectory,
+    cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
+    allowOther: options.allowOther === true,
+    nodes,
+  };
+  const onLine = (line: string): void => {
+    terminal.err(`${line}\n`);
+  };
+  // In the background the terminal is not ours to keep: whoever waits for it to be closed would wait for the unmount.
+  const path = `${cacheDirectory}.mount.log`;
+  return await startMount({
+    directory,
+    spec,
+    signal,
+    log: options.foreground === true ? { kind: 'lines', onLine } : { kind: 'file', path },
+  });
+}
+
+/** Until it is unmounted by somebody, or by us because we are to stop: both are a good end. */
+async function stay({ signal }: CommandContext, mounted: Mount): Action {
+  const stop = new Promise<void>((settle) => {
+    if (signal.aborted) settle();
+    signal.addEventListener(
+      'abort',
+      () => {
+        settle();
+      },
+      { once: true },
+    );
+  });
+  await Promise.race([mounted.ended, stop]);
+  await mounted.stop();
+  return EXIT.ok;
+}
+
+async function oneSnapshot({ snapshots }: Repository, reference: string): Promise<MountNode[]> {
+  return snapshotNodes(await snapshots.read(await resolveSnapshot(snapshots, reference)));
+}
+
+/** All that can be read; damaged ones are named and left out. */
+async function allNodes({ terminal }: CommandContext, { snapshots }: Repository): Promise<MountNode[]> {
+  const nodes: MountNode[] = [];
+  for (const { id, damage } of await snapshots.list()) {
+    if (damage === null)
+      nodes.push(...snapshotNodes(await snapshots.read(id), `${formatGuest(id)}/${formatIsoTime(id.timeSeconds)}/`));
+    else terminal.err(`vzvault: left out ${formatSnapshotId(id)}: ${printable(damage)}\n`);
+  }
+  if (nodes.length === 0) throw new VzvaultError('E_SNAPSHOT_MISSING', 'there is nothing to mount');
+  return nodes;
+}

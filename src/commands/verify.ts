@@ -1,0 +1,140 @@
+/** vzvault verify: reads everything and says what is damaged. */
+
+import type { Command } from 'commander';
+import type { ChunkStore, CopyProgress, Damage, VerifyResult } from '../engine/types.js';
+import { VzvaultError } from '../lib/errors.js';
+import { formatSnapshotId } from '../lib/guest.js';
+import { formatBytes, formatDuration, formatRate } from '../lib/units.js';
+import type { Repository } from '../repository/repository.js';
+import type { SnapshotVolume } from '../repository/snapshot-document.js';
+import type { SnapshotEntry } from '../repository/snapshots.js';
+import { EXIT, printJson, printLine, type Action, type CommandContext } from './context.js';
+import { withProgress } from './progress.js';
+import { runs } from './run.js';
+import { printable } from './table.js';
+import { withRepository } from './with-repository.js';
+
+interface SnapshotReport {
+  readonly snapshot: string;
+  readonly damages: readonly Damage[];
+}
+
+interface Report extends VerifyResult {
+  readonly snapshots: readonly SnapshotReport[];
+}
+
+export function registerVerify(program: Command, context: CommandContext): void {
+  program
+    .command('verify')
+    .summary('read everything and report damage')
+    .description(
+      'Reads every pack and every chunk in it, then the document and the maps of every snapshot, and every chunk that they refer to. ' +
+        'Nothing is changed. Exit code 3 says that something is damaged.',
+    )
+    .argument('<store>', 'storage id, path of a storage, or the repository itself')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  vzvault verify nas
+  vzvault verify nas --json | jq '.snapshots[] | select(.damages != [])'`,
+    )
+    .action(runs(context, verify));
+}
+
+async function verify(context: CommandContext, [store = '']: readonly string[], { json }: { json?: boolean }): Action {
+  const report = await withRepository(context, store, (repository) => verifyRepository(context, repository));
+  const isDamaged = report.damages.length > 0 || report.snapshots.some((snapshot) => snapshot.damages.length > 0);
+  if (json === true) printJson(context.terminal, report);
+  else printReport(context, report, isDamaged);
+  return isDamaged ? EXIT.damage : EXIT.ok;
+}
+
+async function verifyRepository(context: CommandContext, repository: Repository): Promise<Report> {
+  const entries = await repository.snapshots.list();
+  const store = await repository.openStore();
+  const packs = await withProgress('packs', context, async (progress) => {
+    const result = await store.verifyPacks({ decode: true }, controlOf(context, progress));
+    const pace = `${formatDuration(progress.durationMs)}, ${formatRate(result.packBytes, progress.durationMs)}`;
+    progress.finish(`${formatBytes(result.packBytes)} read in ${pace}`);
+    return result;
+  });
+  const volumes = new VolumeVerifier(context, store);
+  const snapshots: SnapshotReport[] = [];
+  for (const entry of entries) snapshots.push(await verifySnapshot(repository, volumes, entry));
+  return { ...packs, snapshots };
+}
+
+async function verifySnapshot(
+  repository: Repository,
+  volumes: VolumeVerifier,
+  entry: SnapshotEntry,
+): Promise<SnapshotReport> {
+  const snapshot = formatSnapshotId(entry.id);
+  if (entry.summary === null) {
+    return { snapshot, damages: [{ code: 'E_SNAPSHOT_DAMAGED', message: entry.damage ?? 'it cannot be read' }] };
+  }
+  const damages = await sidecarDamages(repository, entry);
+  for (const volume of entry.summary.volumes) {
+    const found = await volumes.verify(volume, `${snapshot} ${volume.name}`);
+    damages.push(...found.map(({ code, message }) => ({ code, message: `${volume.name}: ${message}` })));
+  }
+  return { snapshot, damages };
+}
+
+async function sidecarDamages({ snapshots }: Repository, { id }: SnapshotEntry): Promise<Damage[]> {
+  const damages: Damage[] = [];
+  for (const read of [snapshots.sidecars.notes(id), snapshots.sidecars.log(id)]) {
+    await read.catch((error: unknown) => {
+      if (!(error instanceof VzvaultError) || error.code !== 'E_SNAPSHOT_DAMAGED') throw error;
+      damages.push({ code: error.code, message: error.message });
+    });
+  }
+  return damages;
+}
+
+/** Reads each map once: disks that did not change between snapshots have the same root. */
+class VolumeVerifier {
+  readonly #verified = new Map<string, readonly Damage[]>();
+
+  constructor(
+    private readonly context: CommandContext,
+    private readonly store: ChunkStore,
+  ) {}
+
+  async verify(volume: SnapshotVolume, label: string): Promise<readonly Damage[]> {
+    const key = `${volume.rootId} ${volume.sizeBytes} ${volume.chunkSizeBytes}`;
+    const known = this.#verified.get(key);
+    if (known !== undefined) return known;
+    return await withProgress(label, this.context, async (progress) => {
+      const { chunks, damages } = await this.store.verifyVolume(volume, controlOf(this.context, progress));
+      const state = damages.length === 0 ? 'intact' : `${damages.length} DAMAGED`;
+      progress.finish(`${formatBytes(volume.sizeBytes)}, ${chunks} chunks, ${state}`);
+      this.#verified.set(key, damages);
+      return damages;
+    });
+  }
+}
+
+function controlOf(
+  { signal }: CommandContext,
+  progress: { update(doneBytes: number, totalBytes: number): void },
+): { signal: AbortSignal; onProgress: (progress: CopyProgress) => void } {
+  return {
+    signal,
+    onProgress: ({ processedBytes, totalBytes }) => {
+      progress.update(processedBytes, totalBytes);
+    },
+  };
+}
+
+function printReport({ terminal }: CommandContext, report: Report, isDamaged: boolean): void {
+  for (const { code, message } of report.damages) printLine(terminal, printable(`${code} ${message}`));
+  for (const { snapshot, damages } of report.snapshots) {
+    for (const { code, message } of damages) printLine(terminal, printable(`${code} ${snapshot}: ${message}`));
+  }
+  const damaged = report.snapshots.filter((snapshot) => snapshot.damages.length > 0).length;
+  const what = `${report.packs} packs (${formatBytes(report.packBytes)}), ${report.chunks} chunks, ${report.snapshots.length} snapshots`;
+  printLine(terminal, isDamaged ? `${what}: DAMAGED, ${damaged} snapshots are touched` : `${what}: all intact`);
+}

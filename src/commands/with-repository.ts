@@ -1,0 +1,35 @@
+/** Opening what STORE means for the length of one command. */
+
+import { withSignal } from '../lib/deadline.js';
+import { VzvaultError } from '../lib/errors.js';
+import { locateStore } from '../repository/locate.js';
+import { openRepository, type Repository } from '../repository/repository.js';
+import type { CommandContext } from './context.js';
+
+/** Opens, works, closes. A mount that hangs while opening can be interrupted. */
+export async function withRepository<T>(
+  context: CommandContext,
+  store: string,
+  work: (repository: Repository) => Promise<T>,
+): Promise<T> {
+  const location = locateStore(store, context.storageConfigPath);
+  const repository = await withSignal(openRepository(context.engine, location), context.signal).catch(
+    (error: unknown) => {
+      throw explain(error, store, location.path);
+    },
+  );
+  try {
+    return await work(repository);
+  } finally {
+    await repository.close();
+  }
+}
+
+/** A mistyped storage id looks like a relative path: the message names both. */
+function explain(error: unknown, store: string, path: string): unknown {
+  const isBareName = !store.includes('/');
+  if (!isBareName || !(error instanceof VzvaultError) || error.code !== 'E_PATH_MISSING') return error;
+  return new VzvaultError('E_PATH_MISSING', `there is neither a storage '${store}' nor a directory ${path}`, {
+    cause: error,
+  });
+}

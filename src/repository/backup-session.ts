@@ -1,0 +1,221 @@
+/**
+ * The making of one snapshot, the same for the daemon and the command line:
+ *
+ *     begin ─ backupVolume / addFile … ─ commit → committed
+ *        └────────────── abort ────────────────→ aborted
+ *
+ * Invariants: nothing of it is a snapshot until `commit` puts the document, which it does after everything the document refers to is
+ * durable; once that is done nothing here takes it back, whatever fails later. A volume that failed spoils the session: it
+ * can only be aborted. `abort` may come at any time, also twice, also after the commit (then it does nothing).
+ */
+
+import type {
+  BackupSource,
+  ChunkStore,
+  JobControl,
+  SnapshotWriter,
+  VolumeBackupResult,
+  VolumeProgress,
+} from '../engine/types.js';
+import type { Clock } from '../lib/clock.js';
+import { abortReason } from '../lib/deadline.js';
+import { VzvaultError } from '../lib/errors.js';
+import { formatSnapshotId, type SnapshotId } from '../lib/guest.js';
+import { isTimeSeconds } from '../lib/time.js';
+import type { Repository } from './repository.js';
+import {
+  isComponentName,
+  type SnapshotDocument,
+  type SnapshotFile,
+  type SnapshotStats,
+  type SnapshotVolume,
+} from './snapshot-document.js';
+
+export const DEFAULT_ZSTD_LEVEL = 1;
+
+export interface BackupSessionOptions {
+  readonly id: SnapshotId;
+  readonly createdBy: { readonly version: string; readonly hostname: string };
+  readonly clock: Pick<Clock, 'nowSeconds'>;
+  /** 1 (the default) … 19. */
+  readonly zstdLevel?: number;
+}
+
+export interface VolumeRequest {
+  /** `drive-scsi0` */
+  readonly name: string;
+  readonly source: BackupSource;
+  /** What was announced; another size is E_SOURCE_SIZE. */
+  readonly expectedSizeBytes?: number;
+  /** 0: none. */
+  readonly bandwidthLimitBytesPerSecond: number;
+  readonly stallTimeoutMs: number;
+}
+
+export interface BackupResult {
+  readonly id: SnapshotId;
+  /** Of all volumes. */
+  readonly sizeBytes: number;
+  readonly stats: SnapshotStats;
+  readonly volumes: readonly SnapshotVolume[];
+}
+
+type State = 'open' | 'spoiled' | 'committing' | 'committed' | 'aborted';
+
+/**
+ * Begins a snapshot. E_NAME_TAKEN where that second has one already. Reads what other nodes stored meanwhile, so that it is
+ * not stored again.
+ */
+export async function beginBackup(repository: Repository, options: BackupSessionOptions): Promise<BackupSession> {
+  const { id, zstdLevel = DEFAULT_ZSTD_LEVEL } = options;
+  if (!isTimeSeconds(id.timeSeconds)) {
+    throw new VzvaultError('E_ARGUMENT_INVALID', `${String(id.timeSeconds)} is not a time that a snapshot can have`);
+  }
+  if (!(await repository.snapshots.isFree(id))) {
+    throw new VzvaultError('E_NAME_TAKEN', `there is a snapshot ${formatSnapshotId(id)} already`);
+  }
+  const store: ChunkStore = await repository.openStore();
+  await store.refresh();
+  return new BackupSession(repository, options, await store.writer({ zstdLevel }));
+}
+
+export class BackupSession {
+  #state: State = 'open';
+  #committing: Promise<void> | null = null;
+  readonly #volumes = new Map<string, VolumeBackupResult | null>();
+  readonly #files = new Map<string, Buffer>();
+
+  /** Use `beginBackup`. Owns `writer`. */
+  constructor(
+    private readonly repository: Repository,
+    private readonly options: BackupSessionOptions,
+    private readonly writer: SnapshotWriter,
+  ) {}
+
+  get id(): SnapshotId {
+    return this.options.id;
+  }
+
+  get isCommitted(): boolean {
+    return this.#state === 'committed';
+  }
+
+  /** Backs one disk up. Several may run at once. Any failure spoils the session. */
+  async backupVolume(request: VolumeRequest, control?: JobControl<VolumeProgress>): Promise<VolumeBackupResult> {
+    this.#require('open', 'backing up a volume');
+    this.#requireNewName(request.name, this.#volumes);
+    this.#volumes.set(request.name, null);
+    const { name, ...rest } = request;
+    try {
+      const result = await this.writer.backupVolume(
+        {
+          ...rest,
+          chunkSizeBytes: this.repository.config.chunkSizeBytes,
+        },
+        control,
+      );
+      this.#volumes.set(name, result);
+      return result;
+    } catch (error) {
+      if (this.#is('open')) this.#state = 'spoiled';
+      throw error;
+    }
+  }
+
+  /** Stores a configuration with the snapshot, byte for byte. */
+  addFile(name: string, bytes: Buffer): void {
+    this.#require('open', 'adding a file');
+    this.#requireNewName(name, this.#files);
+    this.#files.set(name, bytes);
+  }
+
+  /**
+   * Makes everything durable, then the snapshot. A signal that is aborted before the snapshot exists ends it with nothing committed.
+   */
+  async commit(signal?: AbortSignal): Promise<BackupResult> {
+    this.#require('open', 'committing');
+    for (const [name, result] of this.#volumes) {
+      if (result === null) throw new VzvaultError('E_SESSION_STATE', `the backup of ${name} has not ended`);
+    }
+    this.#state = 'committing';
+    const committing = this.#commit(signal);
+    this.#committing = committing.then(ignore, ignore);
+    return await committing;
+  }
+
+  /**
+   * Gives up what is not committed and removes its unfinished files. Repeatable. A commit that is under way is ended, or waited for
+   * where it is past ending; `isCommitted` tells.
+   */
+  async abort(): Promise<void> {
+    if (this.#state === 'committed' || this.#state === 'aborted') return;
+    this.#state = 'aborted';
+    await this.writer.close();
+    await this.#committing;
+  }
+
+  async #commit(signal: AbortSignal | undefined): Promise<BackupResult> {
+    try {
+      const { addedBytes } = await this.writer.flush();
+      if (signal?.aborted === true) throw abortReason(signal);
+      // Read anew: `abort` may have come while we waited.
+      if (!this.#is('committing'))
+        throw new VzvaultError('E_CANCELLED', `the backup ${formatSnapshotId(this.id)} was given up`);
+      const document = this.#document(addedBytes);
+      await this.repository.snapshots.commit(document);
+      this.#state = 'committed';
+      const sizeBytes = document.volumes.reduce((sum, volume) => sum + volume.sizeBytes, 0);
+      // All that it could still clean lies in tmp/ and counts as absent; the snapshot is there whether or not it succeeds.
+      await this.writer.close().catch(ignore);
+      return { id: this.id, sizeBytes, stats: document.stats, volumes: document.volumes };
+    } catch (error) {
+      if (this.#is('committing')) this.#state = 'spoiled';
+      throw error;
+    }
+  }
+
+  #document(addedBytes: number): SnapshotDocument {
+    const results = [...this.#volumes.entries()].filter(
+      (entry): entry is [string, VolumeBackupResult] => entry[1] !== null,
+    );
+    const sum = (field: 'readBytes' | 'zeroBytes' | 'reusedBytes' | 'newBytes'): number =>
+      results.reduce((total, [, result]) => total + result.counters[field], 0);
+    const files: SnapshotFile[] = [...this.#files].map(([name, bytes]) => ({ name, bytes }));
+    return {
+      id: this.id,
+      finishedAtSeconds: this.options.clock.nowSeconds(),
+      createdBy: this.options.createdBy,
+      volumes: results.map(([name, result]) => ({ name, ...result.map })),
+      files,
+      stats: {
+        readBytes: sum('readBytes'),
+        zeroBytes: sum('zeroBytes'),
+        reusedBytes: sum('reusedBytes'),
+        newBytes: sum('newBytes'),
+        addedBytes,
+      },
+    };
+  }
+
+  #is(state: State): boolean {
+    return this.#state === state;
+  }
+
+  #require(state: State, doing: string): void {
+    if (this.#is(state)) return;
+    throw new VzvaultError(
+      'E_SESSION_STATE',
+      `${doing} of ${formatSnapshotId(this.id)}: the session is ${this.#state}`,
+    );
+  }
+
+  #requireNewName(name: string, taken: ReadonlyMap<string, unknown>): void {
+    if (!isComponentName(name))
+      throw new VzvaultError('E_ARGUMENT_INVALID', `'${name}' cannot be the name of a disk or file`);
+    if (taken.has(name)) throw new VzvaultError('E_ARGUMENT_INVALID', `there are two disks or files called ${name}`);
+  }
+}
+
+function ignore(): void {
+  // For promises whose outcome somebody else handles or nobody needs.
+}

@@ -1,0 +1,159 @@
+/**
+ * What a snapshot's document says (docs/format.md, "Document"), and the check of it against where it was found.
+ *
+ * Pure; sealing and opening is the engine's. A document comes from storage that others write to: every field is checked before
+ * anything relies on it. Names of volumes and files become file names of restores and mounts, so they are single, harmless
+ * path components.
+ */
+
+import { z } from 'zod';
+import type { VolumeMap } from '../engine/types.js';
+import { VzvaultError } from '../lib/errors.js';
+import { formatGuest, formatSnapshotId, type SnapshotId } from '../lib/guest.js';
+import { repositoryLimits } from '../lib/limits.js';
+import { formatIsoTime, parseIsoTime } from '../lib/time.js';
+import { FORMAT, isChunkSize } from './config.js';
+
+/** One disk. */
+export interface SnapshotVolume extends VolumeMap {
+  readonly name: string;
+}
+
+/** A configuration that was stored with the snapshot, byte for byte. */
+export interface SnapshotFile {
+  readonly name: string;
+  readonly bytes: Buffer;
+}
+
+export interface SnapshotStats {
+  /** Read from the source. */
+  readonly readBytes: number;
+  /** Found or known to be zero. */
+  readonly zeroBytes: number;
+  /** Found stored already. */
+  readonly reusedBytes: number;
+  /** Not stored before, plain. */
+  readonly newBytes: number;
+  /** What the files of the repository grew by. */
+  readonly addedBytes: number;
+}
+
+export interface SnapshotDocument {
+  readonly id: SnapshotId;
+  readonly finishedAtSeconds: number;
+  readonly createdBy: { readonly version: string; readonly hostname: string };
+  readonly volumes: readonly SnapshotVolume[];
+  readonly files: readonly SnapshotFile[];
+  readonly stats: SnapshotStats;
+}
+
+const COMPONENT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const LARGEST_VOLUME_CHUNKS = 2 ** 40;
+
+const bytes = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const name = z.string().regex(COMPONENT_NAME);
+const time = z.string().refine((text) => parseIsoTime(text) !== null, 'not a UTC time');
+
+const volumeSchema = z
+  .object({
+    name,
+    sizeBytes: bytes,
+    chunkSizeBytes: z.number().refine(isChunkSize, 'not a chunk size'),
+    levels: z.number().int(),
+    root: z.string().regex(/^[0-9a-f]{64}$/),
+  })
+  .refine((volume) => volume.sizeBytes / volume.chunkSizeBytes <= LARGEST_VOLUME_CHUNKS, 'too many chunks')
+  .refine((volume) => volume.levels === mapLevels(volume.sizeBytes, volume.chunkSizeBytes), 'wrong number of levels');
+
+const fileSchema = z.object({
+  name,
+  base64: z.string().refine((text) => Buffer.from(text, 'base64').toString('base64') === text, 'not base64'),
+});
+
+const documentSchema = z.object({
+  format: z.literal(FORMAT),
+  repositoryId: z.string(),
+  group: z.string(),
+  time,
+  finishedAt: time,
+  createdBy: z.object({ version: z.string().max(256), hostname: z.string().max(256) }),
+  volumes: z.array(volumeSchema).max(repositoryLimits.volumes).refine(haveUniqueNames, 'two volumes of one name'),
+  files: z.array(fileSchema).max(repositoryLimits.files).refine(haveUniqueNames, 'two files of one name'),
+  stats: z.object({ readBytes: bytes, zeroBytes: bytes, reusedBytes: bytes, newBytes: bytes, addedBytes: bytes }),
+});
+
+/** Whether a volume or file may bear this name: letters, digits, `.`, `_`, `-`, at most 64, the first a letter or digit. */
+export function isComponentName(text: string): boolean {
+  return COMPONENT_NAME.test(text);
+}
+
+/** The least L >= 1 with 256^L >= number of chunks (docs/format.md, "Map"). */
+export function mapLevels(sizeBytes: number, chunkSizeBytes: number): number {
+  const chunks = Math.ceil(sizeBytes / chunkSizeBytes);
+  let levels = 1;
+  while (256 ** levels < chunks) levels += 1;
+  return levels;
+}
+
+export function encodeSnapshotDocument(document: SnapshotDocument, repositoryId: string): Buffer {
+  const json = JSON.stringify({
+    format: FORMAT,
+    repositoryId,
+    group: formatGuest(document.id),
+    time: formatIsoTime(document.id.timeSeconds),
+    finishedAt: formatIsoTime(document.finishedAtSeconds),
+    createdBy: document.createdBy,
+    volumes: document.volumes.map((volume) => ({
+      name: volume.name,
+      sizeBytes: volume.sizeBytes,
+      chunkSizeBytes: volume.chunkSizeBytes,
+      levels: volume.levels,
+      root: volume.rootId,
+    })),
+    files: document.files.map((file) => ({ name: file.name, base64: file.bytes.toString('base64') })),
+    stats: document.stats,
+  });
+  const plain = Buffer.from(json, 'utf8');
+  if (plain.length > repositoryLimits.documentBytes) {
+    throw new VzvaultError(
+      'E_ARGUMENT_INVALID',
+      `the configurations of ${formatSnapshotId(document.id)} are too large to be stored`,
+    );
+  }
+  return plain;
+}
+
+/** Reads the opened document that lies where `id` says; E_SNAPSHOT_DAMAGED where it is not that snapshot's. */
+export function decodeSnapshotDocument(plain: Buffer, id: SnapshotId, repositoryId: string): SnapshotDocument {
+  const parsed = documentSchema.safeParse(parseJson(plain, id));
+  if (!parsed.success) throw damaged(id, z.prettifyError(parsed.error));
+  const data = parsed.data;
+  if (data.repositoryId !== repositoryId) throw damaged(id, `it belongs to the repository ${data.repositoryId}`);
+  if (data.group !== formatGuest(id) || parseIsoTime(data.time) !== id.timeSeconds) {
+    throw damaged(id, `it is the document of ${data.group}@${data.time}`);
+  }
+  return {
+    id,
+    finishedAtSeconds: parseIsoTime(data.finishedAt) ?? 0,
+    createdBy: data.createdBy,
+    volumes: data.volumes.map(({ root, ...volume }) => ({ ...volume, rootId: root })),
+    files: data.files.map((file) => ({ name: file.name, bytes: Buffer.from(file.base64, 'base64') })),
+    stats: data.stats,
+  };
+}
+
+function parseJson(plain: Buffer, id: SnapshotId): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(plain));
+  } catch {
+    throw damaged(id, 'it is not JSON');
+  }
+}
+
+function haveUniqueNames(things: readonly { name: string }[]): boolean {
+  return new Set(things.map((thing) => thing.name)).size === things.length;
+}
+
+function damaged(id: SnapshotId, why: string): VzvaultError {
+  return new VzvaultError('E_SNAPSHOT_DAMAGED', `reading the snapshot ${formatSnapshotId(id)}: ${why}`);
+}

@@ -1,0 +1,220 @@
+/**
+ * The snapshots of one repository: what there is, what each says, how one comes to be and goes (docs/format.md, "The directory").
+ *
+ * Invariants: `snapshot` is written once, and its creation is the commit; whoever sees it may rely on all it refers to. A
+ * directory without it (a removal that was cut short, a commit that never happened) is no snapshot and is not listed. A
+ * snapshot whose document cannot be read is listed as damaged: hiding it would hide the damage.
+ *
+ * Documents never change, so what was read of them is kept (without the files); a further listing costs the listing of directories
+ * and the notes only. Nothing here waits with a deadline: callers that owe an answer race the promise.
+ */
+
+import { BoundedCache } from '../lib/bounded-cache.js';
+import { mapConcurrently } from '../lib/concurrency.js';
+import { VzvaultError } from '../lib/errors.js';
+import {
+  compareSnapshotIds,
+  formatGuest,
+  formatSnapshotId,
+  GUEST_TYPES,
+  parseSnapshotDirectoryName,
+  parseVmid,
+  snapshotDirectory,
+  type Guest,
+  type GuestType,
+  type SnapshotId,
+} from '../lib/guest.js';
+import { repositoryLimits } from '../lib/limits.js';
+import type { BlobStore } from './blob-store.js';
+import { decodeSnapshotDocument, encodeSnapshotDocument, type SnapshotDocument } from './snapshot-document.js';
+import { snapshotMissing, SnapshotSidecars, type DocumentSealer } from './snapshot-sidecars.js';
+
+/** A document without the bytes of its files. */
+export interface SnapshotSummary extends Omit<SnapshotDocument, 'files'> {
+  readonly files: readonly { readonly name: string; readonly sizeBytes: number }[];
+  /** Of all volumes. */
+  readonly sizeBytes: number;
+}
+
+export interface SnapshotEntry {
+  readonly id: SnapshotId;
+  /** Null where the document is damaged. */
+  readonly summary: SnapshotSummary | null;
+  /** What is wrong with the document; null where nothing is. */
+  readonly damage: string | null;
+  /** Empty where there are none, or where they cannot be read. */
+  readonly notes: string;
+  readonly protected: boolean;
+  readonly hasLog: boolean;
+}
+
+export interface SnapshotFilter {
+  readonly guestType?: GuestType | undefined;
+  readonly vmid?: number | undefined;
+}
+
+export class Snapshots {
+  /** Notes, protection and log of each snapshot. */
+  readonly sidecars: SnapshotSidecars;
+  readonly #cache = new BoundedCache<string, SnapshotSummary>(repositoryLimits.cachedDocuments);
+
+  constructor(
+    private readonly store: BlobStore,
+    private readonly sealer: DocumentSealer,
+    private readonly repositoryId: string,
+  ) {
+    this.sidecars = new SnapshotSidecars(store, sealer);
+  }
+
+  /** All snapshots that pass the filter, ordered by guest type, vmid and time. */
+  async list(filter: SnapshotFilter = {}): Promise<SnapshotEntry[]> {
+    const guests = await this.#guests(filter);
+    const ids = (await mapConcurrently(guests, repositoryLimits.concurrentCalls, (guest) => this.#times(guest))).flat();
+    ids.sort(compareSnapshotIds);
+    const entries = await mapConcurrently(ids, repositoryLimits.concurrentCalls, (id) => this.#entry(id));
+    return entries.filter((entry) => entry !== null);
+  }
+
+  /** One entry as `list` has it; E_SNAPSHOT_MISSING. */
+  async get(id: SnapshotId): Promise<SnapshotEntry> {
+    const entry = await this.#entry(id);
+    if (entry === null) throw snapshotMissing(id);
+    return entry;
+  }
+
+  /** The whole document with its files; E_SNAPSHOT_MISSING, E_SNAPSHOT_DAMAGED. */
+  async read(id: SnapshotId): Promise<SnapshotDocument> {
+    const doing = `reading the snapshot ${formatSnapshotId(id)}`;
+    const sealed = await this.store
+      .read(`${snapshotDirectory(id)}/snapshot`, repositoryLimits.sealedDocumentBytes)
+      .catch((error: unknown) => {
+        // The only argument that can be unacceptable is the length of what was found.
+        if (error instanceof VzvaultError && error.code === 'E_ARGUMENT_INVALID') {
+          throw new VzvaultError('E_SNAPSHOT_DAMAGED', `${doing}: ${error.message}`, { cause: error });
+        }
+        throw error;
+      });
+    if (sealed === null) throw snapshotMissing(id);
+    return decodeSnapshotDocument(openSealed(this.sealer, sealed, doing), id, this.repositoryId);
+  }
+
+  /** Whether the name is free for a commit: no snapshot, and no remains of one, has it. */
+  async isFree(id: SnapshotId): Promise<boolean> {
+    return (await this.store.status(snapshotDirectory(id))) === null;
+  }
+
+  /** The newest snapshot of a guest; E_SNAPSHOT_MISSING where it has none. A damaged one counts: silently taking an older would deceive. */
+  async latest(guest: Guest): Promise<SnapshotId> {
+    const ids = (await this.#times(guest)).sort(compareSnapshotIds).reverse();
+    for (const id of ids) {
+      if ((await this.store.status(`${snapshotDirectory(id)}/snapshot`)) !== null) return id;
+    }
+    throw new VzvaultError('E_SNAPSHOT_MISSING', `there is no snapshot of ${formatGuest(guest)} in ${this.store.path}`);
+  }
+
+  /** The commit. REQUIRES: all that the document refers to is durable. E_NAME_TAKEN where that second has a snapshot already. */
+  async commit(document: SnapshotDocument): Promise<void> {
+    const plain = encodeSnapshotDocument(document, this.repositoryId);
+    // What we would refuse to read must not be written.
+    decodeSnapshotDocument(plain, document.id, this.repositoryId);
+    const sealed = this.sealer.sealDocument('snapshot', plain);
+    await this.store.putIfAbsent(`${snapshotDirectory(document.id)}/snapshot`, sealed);
+  }
+
+  /**
+   * Removes one snapshot, `snapshot` first, so that a removal cut short leaves no snapshot. E_SNAPSHOT_MISSING,
+   * E_SNAPSHOT_PROTECTED. The data that it referred to stays until a collection.
+   */
+  async remove(id: SnapshotId): Promise<void> {
+    const directory = snapshotDirectory(id);
+    const names = await this.#fileNames(id);
+    if (!names.has('snapshot')) throw snapshotMissing(id);
+    if (names.has('protected'))
+      throw new VzvaultError('E_SNAPSHOT_PROTECTED', `the snapshot ${formatSnapshotId(id)} cannot be removed`);
+    this.#cache.delete(directory);
+    if (!(await this.store.remove(`${directory}/snapshot`))) throw snapshotMissing(id);
+    names.delete('snapshot');
+    for (const name of names) await this.store.remove(`${directory}/${name}`);
+    await this.store.remove(directory);
+  }
+
+  async #guests(filter: SnapshotFilter): Promise<Guest[]> {
+    const types = filter.guestType === undefined ? GUEST_TYPES : [filter.guestType];
+    const found = await Promise.all(
+      types.map(async (guestType): Promise<Guest[]> => {
+        if (filter.vmid !== undefined) return [{ guestType, vmid: filter.vmid }];
+        const entries = (await this.store.list(`snapshots/${guestType}`)) ?? [];
+        const vmids = entries.filter((entry) => entry.kind === 'directory').map((entry) => parseVmid(entry.name));
+        return vmids.filter((vmid) => vmid !== null).map((vmid) => ({ guestType, vmid }));
+      }),
+    );
+    return found.flat();
+  }
+
+  /** All that could be a snapshot of the guest, in no order. */
+  async #times(guest: Guest): Promise<SnapshotId[]> {
+    const entries = (await this.store.list(`snapshots/${formatGuest(guest)}`)) ?? [];
+    const times = entries
+      .filter((entry) => entry.kind === 'directory')
+      .map((entry) => parseSnapshotDirectoryName(entry.name));
+    const { guestType, vmid } = guest;
+    return times.filter((time) => time !== null).map((timeSeconds) => ({ guestType, vmid, timeSeconds }));
+  }
+
+  async #fileNames(id: SnapshotId): Promise<Set<string>> {
+    const entries = (await this.store.list(snapshotDirectory(id))) ?? [];
+    return new Set(entries.map((entry) => entry.name));
+  }
+
+  /** Null where there is no such snapshot (any more). */
+  async #entry(id: SnapshotId): Promise<SnapshotEntry | null> {
+    const names = await this.#fileNames(id);
+    if (!names.has('snapshot')) return null;
+    const read = await this.#summaryOrDamage(id);
+    if (read === null) return null;
+    return {
+      id,
+      ...read,
+      notes: names.has('notes') ? await this.sidecars.notesOrEmpty(id) : '',
+      protected: names.has('protected'),
+      hasLog: names.has('log'),
+    };
+  }
+
+  async #summaryOrDamage(id: SnapshotId): Promise<Pick<SnapshotEntry, 'summary' | 'damage'> | null> {
+    const directory = snapshotDirectory(id);
+    const cached = this.#cache.get(directory);
+    if (cached !== undefined) return { summary: cached, damage: null };
+    try {
+      const summary = summarize(await this.read(id));
+      this.#cache.set(directory, summary);
+      return { summary, damage: null };
+    } catch (error) {
+      if (!(error instanceof VzvaultError)) throw error;
+      // It was removed meanwhile.
+      if (error.code === 'E_SNAPSHOT_MISSING') return null;
+      // An unreadable sector under one document must not hide all other snapshots.
+      if (error.code === 'E_SNAPSHOT_DAMAGED' || error.code === 'E_STORAGE_IO')
+        return { summary: null, damage: error.message };
+      throw error;
+    }
+  }
+}
+
+/** Opens a sealed snapshot document; the message of what is wrong with it begins with `doing`. */
+function openSealed(sealer: DocumentSealer, sealed: Buffer, doing: string): Buffer {
+  try {
+    return sealer.openDocument('snapshot', sealed);
+  } catch (error) {
+    if (!(error instanceof VzvaultError)) throw error;
+    throw new VzvaultError(error.code, `${doing}: ${error.message}`, { cause: error });
+  }
+}
+
+function summarize(document: SnapshotDocument): SnapshotSummary {
+  return {
+    ...document,
+    files: document.files.map((file) => ({ name: file.name, sizeBytes: file.bytes.length })),
+    sizeBytes: document.volumes.reduce((sum, volume) => sum + volume.sizeBytes, 0),
+  };
+}
