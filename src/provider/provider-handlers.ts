@@ -1,0 +1,217 @@
+/**
+ * The handlers of `job.*`, `backup.*` and `restore.*` (docs/protocol.md, "Backup", "Restore"), and the life of their sessions.
+ *
+ * Sessions live here, keyed by id, until they are ended: by a call, because their owner is gone (`sweep`), or because the daemon stops
+ * (`stop`, which leaves restores to the next daemon). Ending is always possible and never fails; beginning can fail and then leaves
+ * nothing behind.
+ */
+import type { Clock } from '../lib/clock.js';
+import { abortReason, withDeadline } from '../lib/deadline.js';
+import { VzvaultError } from '../lib/errors.js';
+import { formatSnapshotId, type SnapshotId } from '../lib/guest.js';
+import { randomId } from '../lib/ids.js';
+import { sessionLimits } from '../lib/limits.js';
+import type { Logger } from '../lib/logger.js';
+import type { ProcessTable } from '../lib/process-identity.js';
+import { formatVolumeName, parseVolumeName } from '../lib/volume-name.js';
+import { snapshotNodes } from '../repository/mount-spec.js';
+import type { RepositoryEngine } from '../repository/repository.js';
+import { BusyGuests } from './busy-guests.js';
+import type { Call, GuestCall, StorageSection, VmBackupRequest } from './call.js';
+import { GuestBackupSession } from './guest-backup-session.js';
+import { JobSession } from './job-session.js';
+import { closeRepository, openStorage } from './open-repository.js';
+import { RestoreSession, type RestoreMounter, type RestoreRecord } from './restore-session.js';
+import { ownerOf, SessionTable } from './session-table.js';
+
+export interface ProviderOptions {
+  readonly engine: RepositoryEngine;
+  readonly mounter: RestoreMounter;
+  readonly processes: ProcessTable;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly createdBy: { readonly version: string; readonly hostname: string };
+  readonly stallTimeoutMs: number;
+}
+
+type Nothing = Record<string, never>;
+
+export class ProviderHandlers {
+  readonly #jobs = new SessionTable<JobSession>('job');
+  readonly #backups = new SessionTable<GuestBackupSession>('backup');
+  readonly #restores = new SessionTable<RestoreSession>('restore');
+  readonly #busyGuests = new BusyGuests();
+  #adoption: Promise<void> = Promise.resolve();
+
+  constructor(private readonly options: ProviderOptions) {}
+
+  get sessionCounts(): { jobs: number; backups: number; restores: number } {
+    return { jobs: this.#jobs.size, backups: this.#backups.size, restores: this.#restores.size };
+  }
+
+  async jobBegin({ storage }: { storage: StorageSection }, call: Call): Promise<{ jobId: string }> {
+    const { engine, logger, processes } = this.options;
+    const owner = ownerOf(call.peer.pid, processes);
+    const repository = await openStorage(engine, storage, logger);
+    try {
+      const doing = `writing to the storage ${storage.id} (${storage.path})`;
+      await withDeadline(repository.requireWritable(), sessionLimits.openMs, 'E_STORAGE_TIMEOUT', doing);
+      if (call.signal.aborted) throw abortReason(call.signal);
+    } catch (error) {
+      void closeRepository(repository, logger);
+      throw error;
+    }
+    const job = new JobSession({ id: randomId(), owner, repository, logger });
+    this.#jobs.add(job);
+    logger.info({ job: job.id, storage: storage.id, owner: owner.pid }, 'job begun');
+    return { jobId: job.id };
+  }
+
+  async jobEnd({ jobId }: { jobId: string }): Promise<Nothing> {
+    const job = this.#jobs.take(jobId);
+    if (job !== undefined) await this.#endJob(job, 'job ended');
+    return {};
+  }
+
+  async backupBegin(params: GuestCall & { jobId: string }): Promise<{ backupId: string; volume: string }> {
+    const job = this.#jobs.get(params.jobId);
+    job.requireOpened();
+    const { repository } = job;
+    const { guestType, vmid, startTimeSeconds: timeSeconds } = params;
+    const snapshotId: SnapshotId = { guestType, vmid, timeSeconds };
+    const releaseGuest = this.#busyGuests.claim(repository.config.repositoryId, snapshotId);
+    try {
+      const doing = `looking for a snapshot ${formatSnapshotId(snapshotId)}`;
+      const isFree = repository.snapshots.isFree(snapshotId);
+      if (!(await withDeadline(isFree, sessionLimits.openMs, 'E_STORAGE_TIMEOUT', doing))) {
+        throw new VzvaultError('E_NAME_TAKEN', `there is a snapshot ${formatSnapshotId(snapshotId)} already`);
+      }
+      const { createdBy, stallTimeoutMs, clock, logger } = this.options;
+      const { owner } = job;
+      const backup = new GuestBackupSession({
+        ...{ id: randomId(), owner, snapshotId, repository, releaseGuest },
+        ...{ createdBy, stallTimeoutMs, clock, logger },
+      });
+      job.add(backup);
+      this.#backups.add(backup);
+      logger.info({ backup: backup.id, job: job.id, snapshot: formatSnapshotId(snapshotId) }, 'backup begun');
+      return { backupId: backup.id, volume: formatVolumeName(snapshotId) };
+    } catch (error) {
+      releaseGuest();
+      throw error;
+    }
+  }
+
+  async backupMechanism({ backupId }: { backupId: string }): Promise<{ mechanism: 'nbd' }> {
+    return { mechanism: this.#backups.get(backupId).mechanism() };
+  }
+
+  /** No device uses a bitmap in this version: an answer without proof would corrupt silently. */
+  async backupQueryIncremental({ backupId }: { backupId: string }): Promise<{ modes: Nothing }> {
+    this.#backups.get(backupId).mechanism();
+    return { modes: {} };
+  }
+
+  async backupVm(
+    params: VmBackupRequest & { backupId: string },
+    call: Call,
+  ): Promise<{ addedBytes: number; readBytes: number; sizeBytes: number }> {
+    const { stats, sizeBytes } = await this.#backups.get(params.backupId).run(params, call);
+    return { addedBytes: stats.addedBytes, readBytes: stats.readBytes, sizeBytes };
+  }
+
+  /** The session stays known until its job ends, so that a repeated call hears the same. */
+  async backupEnd(params: {
+    backupId: string;
+    success: boolean;
+    error: string | null;
+  }): Promise<{ addedBytes: number }> {
+    const backup = this.#backups.find(params.backupId);
+    if (backup === undefined) return { addedBytes: 0 };
+    const { success, error } = params;
+    this.options.logger.info({ backup: backup.id, success, error, state: backup.state }, 'backup ended');
+    return await backup.end(error ?? 'Proxmox VE ended it');
+  }
+
+  async restoreBegin(
+    params: { storage: StorageSection; volume: string },
+    call: Call,
+  ): Promise<{ restoreId: string; disks: Record<string, { sizeBytes: number }> }> {
+    const { engine, logger, processes, mounter } = this.options;
+    const owner = ownerOf(call.peer.pid, processes);
+    const snapshotId = parseVolumeName(params.volume);
+    if (snapshotId === null)
+      throw new VzvaultError('E_ARGUMENT_INVALID', `'${params.volume}' is not the name of a backup`);
+    const repository = await openStorage(engine, params.storage, logger);
+    try {
+      const doing = `reading the snapshot ${formatSnapshotId(snapshotId)}`;
+      const reading = repository.snapshots.read(snapshotId);
+      const document = await withDeadline(reading, sessionLimits.openMs, 'E_STORAGE_TIMEOUT', doing);
+      if (call.signal.aborted) throw abortReason(call.signal);
+      const sizes = document.volumes.map(({ name, sizeBytes }) => [name, sizeBytes] as const);
+      const record: RestoreRecord = { id: randomId(), owner, disks: Object.fromEntries(sizes) };
+      const { path, cacheDirectory } = repository;
+      const nodes = snapshotNodes(document);
+      const spec = { version: 1, repository: path, cacheDirectory, allowOther: true, nodes } as const;
+      this.#restores.add(RestoreSession.begin({ record, logger }, spec, mounter));
+      logger.info({ restore: record.id, owner: owner.pid, snapshot: formatSnapshotId(snapshotId) }, 'restore begun');
+      return {
+        restoreId: record.id,
+        disks: Object.fromEntries(sizes.map(([name, sizeBytes]) => [name, { sizeBytes }])),
+      };
+    } finally {
+      // vzvault-fuse opens it for itself.
+      void closeRepository(repository, logger);
+    }
+  }
+
+  async restoreOpenDisk(params: { restoreId: string; device: string }): Promise<{ path: string }> {
+    await this.#adoption;
+    return { path: await this.#restores.get(params.restoreId).openDisk(params.device) };
+  }
+
+  /** The mount serves all disks until the end: there is nothing to close for one. */
+  async restoreCloseDisk(_params: { restoreId: string; device: string }): Promise<Nothing> {
+    return {};
+  }
+
+  async restoreEnd({ restoreId }: { restoreId: string }): Promise<Nothing> {
+    await this.#adoption;
+    const restore = this.#restores.take(restoreId);
+    if (restore !== undefined) await this.#endRestore(restore, 'restore ended');
+    return {};
+  }
+
+  /** Takes over restores that an earlier daemon began. Calls about restores wait until it is known which these are. */
+  adoptRestores(adopting: Promise<readonly RestoreSession[]>): void {
+    this.#adoption = adopting.then((restores) => {
+      for (const restore of restores) this.#restores.add(restore);
+    });
+  }
+
+  /** Ends the sessions whose owner is gone. To be called every `sessionLimits.sweepIntervalMs`. Never fails. */
+  async sweep(): Promise<void> {
+    const { processes } = this.options;
+    const jobs = this.#jobs.takeOrphans(processes).map((job) => this.#endJob(job, 'job ended, its owner is gone'));
+    const restores = this.#restores
+      .takeOrphans(processes)
+      .map((restore) => this.#endRestore(restore, 'restore ended, its owner is gone'));
+    await Promise.all([...jobs, ...restores]);
+  }
+
+  /** Ends all jobs; running backups are stopped with nothing committed. Mounts live on. Never fails. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#jobs.takeAll().map((job) => this.#endJob(job, 'job ended, the daemon stops')));
+  }
+
+  async #endJob(job: JobSession, message: string): Promise<void> {
+    await job.end();
+    for (const backup of job.backups) this.#backups.take(backup.id);
+    this.options.logger.info({ job: job.id }, message);
+  }
+
+  async #endRestore(restore: RestoreSession, message: string): Promise<void> {
+    await restore.end();
+    this.options.logger.info({ restore: restore.id }, message);
+  }
+}

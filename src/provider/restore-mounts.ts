@@ -1,0 +1,122 @@
+/**
+ * The FUSE mounts of restores: making them, and what becomes of those that an earlier daemon left.
+ *
+ * vzvault-fuse is a process of its own that outlives the daemon. Nobody is ever killed by a pid alone: the recorded start time has to
+ * match, and the command line has to be that of vzvault-fuse on this very directory.
+ */
+import { mkdir } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { pause } from '../lib/deadline.js';
+import { toVzvaultError, VzvaultError } from '../lib/errors.js';
+import { mountLimits } from '../lib/limits.js';
+import type { Logger } from '../lib/logger.js';
+import { isAlive, type ProcessIdentity, type ProcessTable } from '../lib/process-identity.js';
+import type { MountSpec } from '../repository/mount-spec.js';
+import { startMount, unmountLazily, type Mount } from '../repository/mount.js';
+import { RestoreSession, type RestoreMount, type RestoreMounter, type RestoreRecord } from './restore-session.js';
+import { RestoreStateFiles, type RestoreState } from './restore-state.js';
+
+const program = 'vzvault-fuse';
+
+export interface RestoreMountsOptions {
+  /** `/run/vzvault` */
+  readonly runDirectory: string;
+  readonly processes: ProcessTable;
+  readonly logger: Logger;
+}
+
+export class RestoreMounts implements RestoreMounter {
+  readonly #files: RestoreStateFiles;
+
+  constructor(private readonly options: RestoreMountsOptions) {
+    this.#files = new RestoreStateFiles(options.runDirectory);
+  }
+
+  async mount(record: RestoreRecord, spec: MountSpec, signal: AbortSignal): Promise<RestoreMount> {
+    const directory = this.#files.mountDirectory(record.id);
+    try {
+      await mkdir(spec.cacheDirectory, { recursive: true, mode: 0o700 });
+      this.#files.create(record.id);
+      // Before the program starts, so that a daemon that dies right now leaves no mount that nobody knows.
+      this.#files.write({ ...record, mountProcess: null });
+      const mount = await startMount({ directory, spec, log: { kind: 'inherit' }, signal });
+      const mountProcess = this.options.processes.identify(mount.pid);
+      this.#files.write({ ...record, mountProcess });
+      mount.release();
+      void mount.ended.then(() => {
+        this.options.logger.debug({ restore: record.id }, 'vzvault-fuse has ended');
+      });
+      return this.#own(record.id, mount, mountProcess);
+    } catch (error) {
+      await this.#clean(record.id, null);
+      if (error instanceof VzvaultError) throw error;
+      throw new VzvaultError('E_MOUNT_FAILED', `mounting on ${directory}: ${toVzvaultError(error).message}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** The restores that go on: owner and mount are alive. Whatever else is left over is unmounted and removed. */
+  async adopt(): Promise<RestoreSession[]> {
+    const adopted: RestoreSession[] = [];
+    for (const [id, state] of this.#files.all()) {
+      const { logger, processes } = this.options;
+      if (state !== null && isAlive(state.owner, processes) && this.#servesMount(state)) {
+        logger.info({ restore: id, owner: state.owner.pid }, 'went on with a restore of the daemon before');
+        adopted.push(RestoreSession.adopt({ record: state, logger }, this.#adoptedMount(state)));
+      } else {
+        logger.info({ restore: id }, 'cleaning up a mount that was left over');
+        await this.#clean(id, state);
+      }
+    }
+    return adopted;
+  }
+
+  #own(id: string, mount: Mount, mountProcess: ProcessIdentity | null): RestoreMount {
+    return {
+      directory: this.#files.mountDirectory(id),
+      isAlive: () => mountProcess !== null && isAlive(mountProcess, this.options.processes),
+      remove: async () => {
+        await mount.stop();
+        await this.#clean(id, null);
+      },
+    };
+  }
+
+  #adoptedMount(state: RestoreState): RestoreMount {
+    return {
+      directory: this.#files.mountDirectory(state.id),
+      isAlive: () => this.#servesMount(state),
+      remove: () => this.#clean(state.id, state),
+    };
+  }
+
+  /** Whether the recorded process runs, and is vzvault-fuse on this restore's directory. */
+  #servesMount({ id, mountProcess }: RestoreState): boolean {
+    const { processes } = this.options;
+    if (mountProcess === null || !isAlive(mountProcess, processes)) return false;
+    const [command = '', ...args] = processes.commandLine(mountProcess.pid);
+    return basename(command) === program && args.includes(this.#files.mountDirectory(id));
+  }
+
+  /** Ends the recorded program, unmounts what is left, removes directory and state. Never fails. */
+  async #clean(id: string, state: RestoreState | null): Promise<void> {
+    const directory = this.#files.mountDirectory(id);
+    try {
+      if (state !== null) await this.#stop(state, 'SIGTERM');
+      // Once for each mount that lies over the directory; a program without a record ends when its mount is gone.
+      for (let mounts = 0; mounts < 4 && (await unmountLazily(directory)); mounts += 1);
+      if (state !== null) await this.#stop(state, 'SIGKILL');
+      this.#files.remove(id);
+    } catch (error) {
+      this.options.logger.warn({ restore: id }, `cleaning up ${directory}: ${toVzvaultError(error).message}`);
+    }
+  }
+
+  async #stop(state: RestoreState, signal: NodeJS.Signals): Promise<void> {
+    if (state.mountProcess === null || !this.#servesMount(state)) return;
+    process.kill(state.mountProcess.pid, signal);
+    const end = performance.now() + mountLimits.stopMs;
+    while (this.#servesMount(state) && performance.now() < end) await pause(50);
+  }
+}

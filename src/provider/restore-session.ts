@@ -1,0 +1,135 @@
+/**
+ * One restore of one snapshot:
+ *
+ *     begun ── mount ──→ mounting ── mounted ──→ mounted
+ *       ↑                   └─────── fail ──→ begun
+ *       end (from anywhere) ──→ ended
+ *
+ * Invariants: there is at most one mount, made when the first disk is opened and shared by all of them; it is gone when `end` has
+ * answered. The daemon may end in between: the mount lives on and its session is adopted by the next daemon.
+ */
+import { withDeadline } from '../lib/deadline.js';
+import { toVzvaultError, VzvaultError } from '../lib/errors.js';
+import { sessionLimits } from '../lib/limits.js';
+import type { Logger } from '../lib/logger.js';
+import type { ProcessIdentity } from '../lib/process-identity.js';
+import { volumeFileName, type MountSpec } from '../repository/mount-spec.js';
+import { StateMachine, type Transitions } from './state-machine.js';
+
+type RestoreState = 'begun' | 'mounting' | 'mounted' | 'ended';
+type RestoreEvent = 'mount' | 'mounted' | 'fail' | 'end';
+
+const transitions: Transitions<RestoreState, RestoreEvent> = {
+  begun: { mount: 'mounting', end: 'ended' },
+  mounting: { mounted: 'mounted', fail: 'begun', end: 'ended' },
+  mounted: { end: 'ended' },
+  ended: {},
+};
+
+/** A mount of this restore that is there. */
+export interface RestoreMount {
+  /** Absolute. */
+  readonly directory: string;
+  readonly isAlive: () => boolean;
+  /** Unmounts, waits for the program's end, removes directory and state. Repeatable. */
+  readonly remove: () => Promise<void>;
+}
+
+/** What of a restore outlives the daemon. */
+export interface RestoreRecord {
+  readonly id: string;
+  readonly owner: ProcessIdentity;
+  /** Sizes in bytes. */
+  readonly disks: Readonly<Record<string, number>>;
+}
+
+/** Makes mounts; see restore-mounts.ts. */
+export interface RestoreMounter {
+  readonly mount: (record: RestoreRecord, spec: MountSpec, signal: AbortSignal) => Promise<RestoreMount>;
+}
+
+export interface RestoreOptions {
+  readonly record: RestoreRecord;
+  readonly logger: Logger;
+}
+
+export class RestoreSession {
+  readonly id: string;
+  readonly owner: ProcessIdentity;
+  readonly disks: Readonly<Record<string, number>>;
+  readonly #machine: StateMachine<RestoreState, RestoreEvent>;
+  readonly #stop = new AbortController();
+  #mount: Promise<RestoreMount> | null = null;
+
+  private constructor(
+    private readonly options: RestoreOptions,
+    private readonly startMount: ((signal: AbortSignal) => Promise<RestoreMount>) | null,
+    adopted: RestoreMount | null,
+  ) {
+    ({ id: this.id, owner: this.owner, disks: this.disks } = options.record);
+    this.#machine = new StateMachine('the restore', transitions, adopted === null ? 'begun' : 'mounted');
+    if (adopted !== null) this.#mount = Promise.resolve(adopted);
+  }
+
+  static begin(options: RestoreOptions, spec: MountSpec, mounter: RestoreMounter): RestoreSession {
+    return new RestoreSession(options, (signal) => mounter.mount(options.record, spec, signal), null);
+  }
+
+  /** Goes on with a mount that an earlier daemon made. */
+  static adopt(options: RestoreOptions, mount: RestoreMount): RestoreSession {
+    return new RestoreSession(options, null, mount);
+  }
+
+  get state(): RestoreState {
+    return this.#machine.state;
+  }
+
+  /** The path of a disk's file. E_VOLUME_MISSING, E_MOUNT_FAILED, E_SESSION_STATE after the end. */
+  async openDisk(device: string): Promise<string> {
+    if (!Object.hasOwn(this.disks, device)) {
+      throw new VzvaultError(
+        'E_VOLUME_MISSING',
+        `the backup has no disk ${device}, but ${Object.keys(this.disks).join(', ')}`,
+      );
+    }
+    const mount = await this.#mounted();
+    if (!mount.isAlive()) {
+      throw new VzvaultError('E_MOUNT_FAILED', `vzvault-fuse, which served ${mount.directory}, has ended unexpectedly`);
+    }
+    return `${mount.directory}/${volumeFileName(device)}`;
+  }
+
+  /** Unmounts and cleans up. Repeatable. Never fails: what could not be removed is, when a daemon starts. */
+  async end(): Promise<void> {
+    if (!this.#machine.allows('end')) return;
+    this.#machine.fire('end');
+    this.#stop.abort(new VzvaultError('E_CANCELLED', 'the restore was ended'));
+    try {
+      const mount = await this.#mount?.catch(() => null);
+      const removing = mount?.remove() ?? Promise.resolve();
+      await withDeadline(removing, sessionLimits.unmountMs, 'E_MOUNT_FAILED', `unmounting ${mount?.directory ?? ''}`);
+    } catch (error) {
+      this.options.logger.warn({ restore: this.id }, toVzvaultError(error).message);
+    }
+  }
+
+  #mounted(): Promise<RestoreMount> {
+    if (this.#mount !== null && this.#machine.state !== 'ended') return this.#mount;
+    this.#machine.fire('mount');
+    this.#mount = this.#startMount();
+    return this.#mount;
+  }
+
+  async #startMount(): Promise<RestoreMount> {
+    try {
+      if (this.startMount === null) throw new VzvaultError('E_INTERNAL', 'an adopted restore lost its mount');
+      const mount = await this.startMount(this.#stop.signal);
+      if (this.#machine.allows('mounted')) this.#machine.fire('mounted');
+      return mount;
+    } catch (error) {
+      if (this.#machine.allows('fail')) this.#machine.fire('fail');
+      this.#mount = null;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * The handlers of `storage.*` (docs/protocol.md, "Storage"): what the storage plugin asks, answered from the repository's directory.
+ *
+ * Stateless but for the pool. Params were checked against the contract before they come here; names of volumes are parsed
+ * again since parsing is how one becomes a snapshot id.
+ */
+import type { Clock } from '../lib/clock.js';
+import { VzvaultError } from '../lib/errors.js';
+import type { GuestType, SnapshotId } from '../lib/guest.js';
+import { argumentLimits, storageLimits } from '../lib/limits.js';
+import { formatVolumeName, parseVolumeName } from '../lib/volume-name.js';
+import { createRepository, type Repository } from '../repository/repository.js';
+import type { SnapshotEntry } from '../repository/snapshots.js';
+import type { RepositoryPool } from './repository-pool.js';
+
+/** A section of storage.cfg, as the plugin sends it. */
+export interface StorageSection {
+  readonly id: string;
+  readonly path: string;
+  readonly isMountpoint: string;
+  readonly chunkSizeBytes?: number;
+}
+
+export interface StorageCall {
+  readonly storage: StorageSection;
+}
+
+export interface VolumeCall extends StorageCall {
+  readonly volume: string;
+}
+
+/** One backup, as storage.list and storage.info tell it. */
+export interface BackupEntry {
+  readonly volume: string;
+  readonly guestType: GuestType;
+  readonly vmid: number;
+  readonly timeSeconds: number;
+  readonly sizeBytes: number;
+  readonly addedBytes: number;
+  readonly notes: string;
+  readonly protected: boolean;
+  readonly verifyState: 'none' | 'ok' | 'damaged';
+}
+
+export class StorageHandlers {
+  constructor(
+    private readonly pool: RepositoryPool,
+    private readonly clock: Clock,
+  ) {}
+
+  async create({ storage }: StorageCall): Promise<{ created: boolean; repositoryId: string }> {
+    const options = { timeoutMs: storageLimits.patientMs, doing: `making a repository in ${nameOf(storage)}` };
+    try {
+      return await this.pool.withEngine(storage, options, async (engine) => {
+        const created = await createRepository(engine, storage, {
+          createdAtSeconds: this.clock.nowSeconds(),
+          ...(storage.chunkSizeBytes === undefined ? {} : { chunkSizeBytes: storage.chunkSizeBytes }),
+        });
+        return { created: true, repositoryId: created.config.repositoryId };
+      });
+    } catch (error) {
+      if (!(error instanceof VzvaultError) || error.code !== 'E_REPOSITORY_EXISTS') throw error;
+      return { created: false, ...(await this.activate({ storage })) };
+    }
+  }
+
+  activate({ storage }: StorageCall): Promise<{ repositoryId: string }> {
+    return this.#promptly(storage, 'activating', async (repository) => ({
+      repositoryId: repository.config.repositoryId,
+    }));
+  }
+
+  status({ storage }: StorageCall): Promise<{ totalBytes: number; availableBytes: number; usedBytes: number }> {
+    return this.#promptly(storage, 'asking for the free space of', async (repository) => {
+      const { totalBytes, availableBytes, usedBytes } = await repository.space();
+      return { totalBytes, availableBytes, usedBytes };
+    });
+  }
+
+  list(call: StorageCall & { vmid?: number; after?: string }): Promise<{ backups: BackupEntry[]; more: boolean }> {
+    return this.#promptly(call.storage, 'listing', async ({ snapshots }) =>
+      pageOf(await snapshots.list(call.vmid === undefined ? {} : { vmid: call.vmid }), call.after),
+    );
+  }
+
+  info({ storage, volume }: VolumeCall): Promise<BackupEntry> {
+    return this.#promptly(storage, `looking up ${volume} in`, async ({ snapshots }) =>
+      describe(await snapshots.get(snapshotOf(volume))),
+    );
+  }
+
+  setNotes({ storage, volume, notes }: VolumeCall & { notes: string }): Promise<Record<string, never>> {
+    return this.#promptly(storage, `setting the notes of ${volume} in`, async ({ snapshots }) => {
+      await snapshots.sidecars.setNotes(snapshotOf(volume), notes);
+      return {};
+    });
+  }
+
+  setProtected({
+    storage,
+    volume,
+    protected: on,
+  }: VolumeCall & { protected: boolean }): Promise<Record<string, never>> {
+    return this.#promptly(storage, `setting the protection of ${volume} in`, async ({ snapshots }) => {
+      await snapshots.sidecars.setProtected(snapshotOf(volume), on);
+      return {};
+    });
+  }
+
+  free({ storage, volume }: VolumeCall): Promise<Record<string, never>> {
+    const options = { timeoutMs: storageLimits.patientMs, doing: `removing ${volume} from ${nameOf(storage)}` };
+    return this.pool.withRepository(storage, options, async ({ snapshots }) => {
+      await snapshots.remove(snapshotOf(volume));
+      return {};
+    });
+  }
+
+  readConfig({ storage, volume, name }: VolumeCall & { name: string }): Promise<{ contentBase64: string | null }> {
+    return this.#promptly(storage, `reading ${name} of ${volume} in`, async ({ snapshots }) => {
+      const { files } = await snapshots.read(snapshotOf(volume));
+      return { contentBase64: files.find((file) => file.name === name)?.bytes.toString('base64') ?? null };
+    });
+  }
+
+  #promptly<T>(storage: StorageSection, doing: string, work: (repository: Repository) => Promise<T>): Promise<T> {
+    const options = { timeoutMs: storageLimits.promptMs, doing: `${doing} ${nameOf(storage)}` };
+    return this.pool.withRepository(storage, options, work);
+  }
+}
+
+function nameOf(storage: StorageSection): string {
+  return `the storage ${storage.id} (${storage.path})`;
+}
+
+function snapshotOf(volume: string): SnapshotId {
+  const id = parseVolumeName(volume);
+  if (id === null) throw new VzvaultError('E_ARGUMENT_INVALID', `'${volume}' is not the name of a backup`);
+  return id;
+}
+
+function describe({ id, summary, notes, protected: isProtected }: SnapshotEntry): BackupEntry {
+  return {
+    volume: formatVolumeName(id),
+    guestType: id.guestType,
+    vmid: id.vmid,
+    timeSeconds: id.timeSeconds,
+    sizeBytes: summary?.sizeBytes ?? 0,
+    addedBytes: summary?.stats.addedBytes ?? 0,
+    // The command line may have stored longer ones than the protocol carries. Half a character is no text.
+    notes: notes.slice(0, argumentLimits.notesCharacters).replace(/[\uD800-\uDBFF]$/, ''),
+    protected: isProtected,
+    verifyState: summary === null ? 'damaged' : 'none',
+  };
+}
+
+/** What follows `after` in the order of volumes, as much as one answer holds and at least one entry. */
+function pageOf(entries: readonly SnapshotEntry[], after = ''): { backups: BackupEntry[]; more: boolean } {
+  const rest = entries.map(describe).filter(({ volume }) => volume > after);
+  rest.sort((a, b) => (a.volume < b.volume ? -1 : 1));
+  let textBytes = 0;
+  const tooMuch = rest.findIndex(({ notes }, index) => {
+    textBytes += Buffer.byteLength(notes);
+    return index >= argumentLimits.listEntries || (index > 0 && textBytes > storageLimits.listBytes);
+  });
+  return tooMuch === -1 ? { backups: rest, more: false } : { backups: rest.slice(0, tooMuch), more: true };
+}

@@ -1,0 +1,114 @@
+/** The provider's handlers over fakes: storage in memory, NBD sockets that are files, mounts that are notes. */
+import type { ChunkStore } from '../../src/engine/types.js';
+import { silentLogger } from '../../src/lib/logger.js';
+import type { Call, LogLevel } from '../../src/provider/call.js';
+import { ProviderHandlers } from '../../src/provider/provider-handlers.js';
+import type { RestoreMount, RestoreMounter, RestoreRecord } from '../../src/provider/restore-session.js';
+import type { MountSpec } from '../../src/repository/mount-spec.js';
+import { createRepository } from '../../src/repository/repository.js';
+import { FakeEngine } from './fake-engine.js';
+import { FakeProcesses } from './fake-processes.js';
+import { ManualClock } from './manual-clock.js';
+
+/** The path of an NBD socket is that of a file to read. */
+export class NbdFakeEngine extends FakeEngine {
+  override async openStore(options: { path: string; cacheDirectory: string }): Promise<ChunkStore> {
+    const store = await super.openStore(options);
+    const writer: ChunkStore['writer'] = async () => {
+      const inner = await this.store.writer();
+      return {
+        ...inner,
+        backupVolume: async (volume, control) => {
+          const { source } = volume;
+          const path = source.kind === 'nbd' ? source.socketPath : '';
+          return await inner.backupVolume({ ...volume, source: { kind: 'file', path } }, control);
+        },
+      };
+    };
+    return new Proxy(store, {
+      get: (target, key) => (key === 'writer' ? writer : Reflect.get(target, key, target)) as unknown,
+    });
+  }
+}
+
+export class FakeMounter implements RestoreMounter {
+  readonly specs: MountSpec[] = [];
+  readonly mounted = new Set<string>();
+  alive = true;
+  fault: () => void | Promise<void> = () => undefined;
+
+  async mount(record: RestoreRecord, spec: MountSpec): Promise<RestoreMount> {
+    this.specs.push(spec);
+    await this.fault();
+    this.mounted.add(record.id);
+    return {
+      directory: `/run/vzvault/mounts/${record.id}`,
+      isAlive: () => this.alive,
+      remove: async () => {
+        this.mounted.delete(record.id);
+      },
+    };
+  }
+}
+
+export class FakeCall implements Call {
+  readonly controller = new AbortController();
+  readonly lines: string[] = [];
+  readonly peer: { readonly pid: number };
+
+  constructor(pid = 100) {
+    this.peer = { pid };
+  }
+
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  log(level: LogLevel, message: string): void {
+    this.lines.push(`${level}: ${message}`);
+  }
+}
+
+export const storage = { id: 'nas', path: '/mnt/nas', isMountpoint: '' } as const;
+
+/** A provider with the repository `storage` and a process 100. */
+export class FakeProvider {
+  readonly engine = new NbdFakeEngine();
+  readonly mounter = new FakeMounter();
+  readonly processes = new FakeProcesses();
+  readonly clock = new ManualClock();
+  readonly handlers: ProviderHandlers;
+
+  private constructor() {
+    this.processes.start(100);
+    this.handlers = new ProviderHandlers({
+      engine: this.engine,
+      mounter: this.mounter,
+      processes: this.processes,
+      clock: this.clock,
+      logger: silentLogger(),
+      createdBy: { version: '0.1.0', hostname: 'node1' },
+      stallTimeoutMs: 1000,
+    });
+  }
+
+  static async create(): Promise<FakeProvider> {
+    const provider = new FakeProvider();
+    await provider.createRepository(storage.path);
+    return provider;
+  }
+
+  async createRepository(path: string): Promise<void> {
+    this.engine.disk.makeDirectory(path);
+    const repository = await createRepository(this.engine, { path }, { createdAtSeconds: 0 });
+    await repository.close();
+  }
+
+  /** Names of what is listed. */
+  snapshots(path: string = storage.path): string[] {
+    const prefix = `${path}/vzvault/snapshots/`;
+    return [...this.engine.disk.files.keys()]
+      .filter((name) => name.startsWith(prefix))
+      .map((name) => name.slice(prefix.length));
+  }
+}

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { silentLogger } from '../../../src/lib/logger.js';
+import { RestoreMounts } from '../../../src/provider/restore-mounts.js';
+import { RestoreStateFiles } from '../../../src/provider/restore-state.js';
+import { FakeProcesses } from '../../support/fake-processes.js';
+import { cleanupsOf } from '../../support/temp.js';
+
+const id = '0123456789abcdef0123456789abcdef';
+const owner = 100;
+// Beyond the largest pid of Linux (2^22): nothing is ever sent to a real process.
+const fusePid = 5_000_000;
+
+interface Left {
+  readonly runDirectory: string;
+  readonly files: RestoreStateFiles;
+  readonly processes: FakeProcesses;
+  readonly mounts: RestoreMounts;
+}
+
+/** What a daemon left that had one restore open. */
+function leftOver(test: TestContext, commandLine?: (directory: string) => readonly string[]): Left {
+  const runDirectory = cleanupsOf(test).directory();
+  const files = new RestoreStateFiles(runDirectory);
+  const processes = new FakeProcesses();
+  const directory = files.mountDirectory(id);
+  const arguments_ = commandLine?.(directory) ?? ['/usr/lib/vzvault/vzvault-fuse', directory];
+  files.create(id);
+  const mountProcess = processes.start(fusePid, arguments_);
+  files.write({ id, owner: processes.start(owner), disks: { 'drive-scsi0': 1000 }, mountProcess });
+  const mounts = new RestoreMounts({ runDirectory, processes, logger: silentLogger() });
+  return { runDirectory, files, processes, mounts };
+}
+
+test('goes on with a restore whose owner and mount are alive', async (t) => {
+  const { files, mounts } = leftOver(t);
+  const adopted = await mounts.adopt();
+  assert.deepEqual(
+    adopted.map((restore) => [restore.id, restore.state, restore.owner.pid]),
+    [[id, 'mounted', owner]],
+  );
+  assert.equal(await adopted[0]?.openDisk('drive-scsi0'), join(files.mountDirectory(id), 'drive-scsi0.raw'));
+});
+
+test('cleans up where the owner is gone', async (t) => {
+  const { runDirectory, processes, mounts } = leftOver(t, () => ['/usr/bin/sleep', '60']);
+  processes.end(owner);
+  assert.deepEqual(await mounts.adopt(), []);
+  assert.deepEqual(readdirSync(join(runDirectory, 'mounts')), []);
+});
+
+test('cleans up where the pid of the owner belongs to another process now', async (t) => {
+  const { runDirectory, processes, mounts } = leftOver(t, () => []);
+  processes.start(owner);
+  assert.deepEqual(await mounts.adopt(), []);
+  assert.deepEqual(readdirSync(join(runDirectory, 'mounts')), []);
+});
+
+test('does not take another program, or vzvault-fuse on another directory, for the mount', async (t) => {
+  for (const commandLine of [() => ['/bin/bash'], () => ['vzvault-fuse', '/mnt'], () => ['vzvault-fuse'], () => []]) {
+    const { runDirectory, mounts } = leftOver(t, commandLine);
+    assert.deepEqual(await mounts.adopt(), []);
+    assert.deepEqual(readdirSync(join(runDirectory, 'mounts')), []);
+  }
+});
+
+test('cleans up a mount of which nothing readable was written down', async (t) => {
+  const { runDirectory, mounts } = leftOver(t, () => []);
+  for (const text of ['', '{"version":2}', '[1,2', '{"version":1,"id":"fedcba9876543210fedcba9876543210"}']) {
+    mkdirSync(join(runDirectory, 'mounts', id), { recursive: true });
+    writeFileSync(join(runDirectory, 'mounts', `${id}.json`), text);
+    assert.deepEqual(await mounts.adopt(), []);
+    assert.deepEqual(readdirSync(join(runDirectory, 'mounts')), []);
+  }
+});
+
+test('touches nothing whose name is not that of a restore', async (t) => {
+  const { runDirectory, mounts } = leftOver(t, () => []);
+  mkdirSync(join(runDirectory, 'mounts', 'keep'));
+  await mounts.adopt();
+  assert.ok(existsSync(join(runDirectory, 'mounts', 'keep')));
+});
+
+test('a run directory that is new is fine', async (t) => {
+  const runDirectory = join(cleanupsOf(t).directory(), 'absent');
+  const mounts = new RestoreMounts({ runDirectory, processes: new FakeProcesses(), logger: silentLogger() });
+  assert.deepEqual(await mounts.adopt(), []);
+});

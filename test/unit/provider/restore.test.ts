@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { VzvaultError } from '../../../src/lib/errors.js';
+import { formatVolumeName } from '../../../src/lib/volume-name.js';
+import { openRepository } from '../../../src/repository/repository.js';
+import { rejectsWith } from '../../support/assertions.js';
+import { documentOf, idOf } from '../../support/documents.js';
+import { FakeCall, FakeProvider, storage } from '../../support/fake-provider.js';
+
+const volume = formatVolumeName(idOf(100));
+
+async function withSnapshot(): Promise<FakeProvider> {
+  const provider = await FakeProvider.create();
+  const repository = await openRepository(provider.engine, storage);
+  await repository.snapshots.commit(documentOf(idOf(100)));
+  await repository.close();
+  return provider;
+}
+
+test('the first disk that is opened makes the mount, the others share it, the end removes it', async () => {
+  const provider = await withSnapshot();
+  const { handlers, mounter } = provider;
+  const { restoreId, disks } = await handlers.restoreBegin({ storage, volume }, new FakeCall());
+  assert.deepEqual(disks, { 'drive-scsi0': { sizeBytes: 1000 }, 'drive-efidisk0': { sizeBytes: 540672 } });
+  assert.equal(mounter.specs.length, 0);
+  const devices = ['drive-scsi0', 'drive-efidisk0', 'drive-scsi0'];
+  const paths = await Promise.all(devices.map((device) => handlers.restoreOpenDisk({ restoreId, device })));
+  assert.deepEqual(
+    paths.map(({ path }) => path),
+    devices.map((device) => `/run/vzvault/mounts/${restoreId}/${device}.raw`),
+  );
+  assert.equal(mounter.specs.length, 1);
+  assert.equal(mounter.specs[0]?.repository, '/mnt/nas/vzvault');
+  assert.equal(mounter.specs[0].allowOther, true);
+  for (const device of devices) assert.deepEqual(await handlers.restoreCloseDisk({ restoreId, device }), {});
+  assert.ok(mounter.mounted.has(restoreId));
+  assert.deepEqual(await handlers.restoreEnd({ restoreId }), {});
+  assert.equal(mounter.mounted.size, 0);
+  assert.deepEqual(await handlers.restoreEnd({ restoreId }), {});
+});
+
+test('a snapshot that is missing, or whose document is damaged, is refused at the beginning', async () => {
+  const { handlers, engine } = await withSnapshot();
+  const missing = handlers.restoreBegin({ storage, volume: formatVolumeName(idOf(101)) }, new FakeCall());
+  await rejectsWith('E_SNAPSHOT_MISSING', missing);
+  const [name = ''] = [...engine.disk.files.keys()].filter((file) => file.endsWith('/snapshot'));
+  engine.disk.files.get(name)?.fill(7, 20, 30);
+  await rejectsWith('E_SNAPSHOT_DAMAGED', handlers.restoreBegin({ storage, volume }, new FakeCall()));
+  assert.equal(handlers.sessionCounts.restores, 0);
+});
+
+test('a disk that the snapshot lacks is refused, also where an object has such a property', async () => {
+  const { handlers, mounter } = await withSnapshot();
+  const { restoreId } = await handlers.restoreBegin({ storage, volume }, new FakeCall());
+  for (const device of ['drive-scsi1', 'constructor', 'guest.conf', '..']) {
+    await rejectsWith('E_VOLUME_MISSING', handlers.restoreOpenDisk({ restoreId, device }));
+  }
+  assert.equal(mounter.specs.length, 0);
+});
+
+test('a mount that failed can be tried again', async () => {
+  const { handlers, mounter } = await withSnapshot();
+  const { restoreId } = await handlers.restoreBegin({ storage, volume }, new FakeCall());
+  mounter.fault = () => {
+    throw new VzvaultError('E_MOUNT_FAILED', 'no /dev/fuse');
+  };
+  await rejectsWith('E_MOUNT_FAILED', handlers.restoreOpenDisk({ restoreId, device: 'drive-scsi0' }));
+  mounter.fault = () => undefined;
+  await handlers.restoreOpenDisk({ restoreId, device: 'drive-scsi0' });
+});
+
+test('a mount whose program ended is reported, not handed out', async () => {
+  const { handlers, mounter } = await withSnapshot();
+  const { restoreId } = await handlers.restoreBegin({ storage, volume }, new FakeCall());
+  await handlers.restoreOpenDisk({ restoreId, device: 'drive-scsi0' });
+  mounter.alive = false;
+  await rejectsWith('E_MOUNT_FAILED', handlers.restoreOpenDisk({ restoreId, device: 'drive-scsi0' }));
+});
+
+test('a restore that ends while it mounts leaves no mount', async () => {
+  const { handlers, mounter } = await withSnapshot();
+  const { restoreId } = await handlers.restoreBegin({ storage, volume }, new FakeCall());
+  let goOn = (): void => undefined;
+  mounter.fault = () =>
+    new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+  const opening = handlers.restoreOpenDisk({ restoreId, device: 'drive-scsi0' });
+  await new Promise(setImmediate);
+  const ending = handlers.restoreEnd({ restoreId });
+  goOn();
+  await Promise.all([opening, ending]);
+  assert.equal(mounter.mounted.size, 0);
+});
+
+test('after the end the session is unknown; closing a disk is still fine', async () => {
+  const { handlers } = await withSnapshot();
+  const { restoreId } = await handlers.restoreBegin({ storage, volume }, new FakeCall());
+  await handlers.restoreEnd({ restoreId });
+  await rejectsWith('E_SESSION_UNKNOWN', handlers.restoreOpenDisk({ restoreId, device: 'drive-scsi0' }));
+  assert.deepEqual(await handlers.restoreCloseDisk({ restoreId, device: 'drive-scsi0' }), {});
+});
+
+test('a restore whose owner is gone is swept with its mount; stopping leaves it alone', async () => {
+  const { handlers, mounter, processes } = await withSnapshot();
+  const { restoreId } = await handlers.restoreBegin({ storage, volume }, new FakeCall(100));
+  await handlers.restoreOpenDisk({ restoreId, device: 'drive-scsi0' });
+  await handlers.sweep();
+  await handlers.stop();
+  assert.ok(mounter.mounted.has(restoreId));
+  processes.end(100);
+  await handlers.sweep();
+  assert.equal(mounter.mounted.size, 0);
+  assert.equal(handlers.sessionCounts.restores, 0);
+});
+
+test('a caller that is gone before the restore began gets no session', async () => {
+  const { handlers } = await withSnapshot();
+  const call = new FakeCall();
+  call.controller.abort(new VzvaultError('E_CANCELLED', 'the caller has gone'));
+  await rejectsWith('E_CANCELLED', handlers.restoreBegin({ storage, volume }, call));
+  assert.equal(handlers.sessionCounts.restores, 0);
+});
