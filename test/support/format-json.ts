@@ -1,0 +1,149 @@
+/** The two JSON texts of docs/format.md, config and snapshot, read from that page alone. Unknown further fields are ignored. */
+import { FormatError, must } from './format-error.js';
+
+export interface Config {
+  readonly repositoryId: string;
+  readonly createdAt: string;
+  readonly chunkSizeBytes: number;
+}
+
+export interface Volume {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly chunkSizeBytes: number;
+  readonly levels: number;
+  readonly root: string;
+}
+
+export interface Snapshot {
+  readonly repositoryId: string;
+  readonly group: string;
+  readonly time: string;
+  readonly volumes: readonly Volume[];
+  readonly files: readonly { readonly name: string; readonly bytes: Buffer }[];
+  readonly stats: Readonly<Record<string, number>>;
+}
+
+const CHUNK_SIZES = [262_144, 524_288, 1_048_576, 4_194_304];
+const STATS = ['readBytes', 'zeroBytes', 'reusedBytes', 'newBytes', 'addedBytes'];
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+/** The first line of the config. The format comes first; the caller checks the second line after it. */
+export function parseConfig(line: string): Config {
+  const config = new Fields(parseJson(line, 'the config'), 'the config');
+  config.mustBe('format', 1);
+  config.mustBe('hash', 'sha256');
+  config.mustBe('suite', 'none');
+  config.mustBe('keyFingerprint', null);
+  return {
+    repositoryId: config.text('repositoryId', /^[0-9a-f]{32}$/),
+    createdAt: config.time('createdAt'),
+    chunkSizeBytes: config.chunkSize(),
+  };
+}
+
+export function parseSnapshot(json: string): Snapshot {
+  const snapshot = new Fields(parseJson(json, 'a snapshot'), 'a snapshot');
+  snapshot.mustBe('format', 1);
+  snapshot.time('finishedAt');
+  const createdBy = snapshot.object('createdBy');
+  createdBy.text('version', /^/);
+  createdBy.text('hostname', /^/);
+  const stats = snapshot.object('stats');
+  return {
+    repositoryId: snapshot.text('repositoryId', /^[0-9a-f]{32}$/),
+    group: snapshot.text('group', /^(?:qemu|lxc)\/[1-9]\d{2,8}$/),
+    time: snapshot.time('time'),
+    volumes: uniquelyNamed(snapshot.list('volumes', 256).map(parseVolume)),
+    files: uniquelyNamed(snapshot.list('files', 64).map(parseFile)),
+    stats: Object.fromEntries(STATS.map((name) => [name, stats.count(name)])),
+  };
+}
+
+function parseVolume(volume: Fields): Volume {
+  return {
+    name: volume.text('name', NAME),
+    sizeBytes: volume.count('sizeBytes'),
+    chunkSizeBytes: volume.chunkSize(),
+    levels: volume.count('levels'),
+    root: volume.text('root', /^[0-9a-f]{64}$/),
+  };
+}
+
+function parseFile(file: Fields): { name: string; bytes: Buffer } {
+  const base64 = file.text('base64', /^/);
+  const bytes = Buffer.from(base64, 'base64');
+  must(bytes.toString('base64') === base64, 'a file is not base64');
+  return { name: file.text('name', NAME), bytes };
+}
+
+function uniquelyNamed<T extends { readonly name: string }>(things: T[]): T[] {
+  must(new Set(things.map(({ name }) => name)).size === things.length, 'a name stands twice');
+  return things;
+}
+
+/** Whether it is a time as the page writes it, of a day that exists. */
+export function isUtcTime(text: string): boolean {
+  const milliseconds = Date.parse(text);
+  return !Number.isNaN(milliseconds) && new Date(milliseconds).toISOString() === text.replace(/Z$/, '.000Z');
+}
+
+/** The fields of a JSON object, each checked as it is taken. */
+class Fields {
+  readonly #values: Readonly<Record<string, unknown>>;
+
+  constructor(
+    value: unknown,
+    private readonly what: string,
+  ) {
+    must(typeof value === 'object' && value !== null && !Array.isArray(value), `${what} is not a JSON object`);
+    this.#values = value as Record<string, unknown>;
+  }
+
+  mustBe(name: string, value: unknown): void {
+    must(this.#values[name] === value, `${this.what} has another ${name} than this reader knows`);
+  }
+
+  text(name: string, pattern: RegExp): string {
+    const value = this.#values[name];
+    must(typeof value === 'string' && pattern.test(value), `${this.what} has an invalid ${name}`);
+    return value;
+  }
+
+  time(name: string): string {
+    const value = this.text(name, /^/);
+    must(isUtcTime(value), `${this.what} has an invalid ${name}`);
+    return value;
+  }
+
+  count(name: string): number {
+    const value = this.#values[name];
+    must(Number.isSafeInteger(value) && (value as number) >= 0, `${this.what} has an invalid ${name}`);
+    return value as number;
+  }
+
+  chunkSize(): number {
+    const value = this.count('chunkSizeBytes');
+    must(CHUNK_SIZES.includes(value), `${this.what} has an unknown chunk size`);
+    return value;
+  }
+
+  object(name: string): Fields {
+    return new Fields(this.#values[name], `${name} of ${this.what}`);
+  }
+
+  list(name: string, limit: number): Fields[] {
+    const value = this.#values[name];
+    must(Array.isArray(value), `${this.what} has no list of ${name}`);
+    must(value.length <= limit, `${this.what} has too many ${name}`);
+    return value.map((item) => new Fields(item, `${name} of ${this.what}`));
+  }
+}
+
+function parseJson(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new FormatError(`${what} is not JSON`);
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * A reader of repositories of format 1 written from docs/format.md alone, to prove that the page suffices. Slow and simple: it
+ * holds everything in memory and checks each rule of the page that it relies on before it goes on. Shares no code with src/ or
+ * native/. format-records.ts has the binary records, format-json.ts the JSON texts.
+ */
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { must } from './format-error.js';
+import {
+  DATA,
+  DOCUMENT_LIMIT,
+  MAP_NODE,
+  PACK_LIMIT,
+  readChunk,
+  readDocument,
+  readMapNode,
+  readPack,
+  readSegment,
+  sha256,
+  ZERO_SENTINEL,
+  type Pack,
+  type Segment,
+} from './format-records.js';
+import { isUtcTime, parseConfig, parseSnapshot, type Config, type Snapshot, type Volume } from './format-json.js';
+
+const CONFIG_LIMIT = 64 * 1024;
+const SEGMENT_LIMIT = 256 * 1024 * 1024;
+const NODE_CHILDREN = 256;
+
+export interface SnapshotFiles extends Snapshot {
+  readonly protected: boolean;
+  readonly notes: string | null;
+  readonly log: string | null;
+}
+
+export interface VolumeContents {
+  readonly bytes: Buffer;
+  /** Where the chunks begin that are not the zero sentinel. */
+  readonly dataChunkOffsets: readonly number[];
+}
+
+export interface RepositoryContents {
+  readonly config: Config;
+  readonly packs: ReadonlyMap<string, Pack>;
+  readonly segments: ReadonlyMap<string, Segment>;
+  readonly snapshots: readonly SnapshotFiles[];
+  readVolume(volume: Volume): VolumeContents;
+}
+
+/** Reads the repository in this directory (the one with `config` in it), every chunk included; FormatError. */
+export function readRepository(directory: string): RepositoryContents {
+  const config = readConfig(join(directory, 'config'));
+  const packs = readPacks(join(directory, 'packs'));
+  const segments = readSegments(join(directory, 'index'));
+  const snapshots = readSnapshots(directory, config);
+  const chunks = new ChunkReader(packs, segments);
+  const readVolume = (volume: Volume): VolumeContents => new VolumeReader(chunks, volume).read();
+  return { config, packs, segments, snapshots, readVolume };
+}
+
+function readBounded(path: string, limitBytes: number): Buffer {
+  must(statSync(path).size <= limitBytes, `${path} is longer than its limit`);
+  return readFileSync(path);
+}
+
+function readConfig(path: string): Config {
+  const [line = '', checksum = '', rest, ...more] = readBounded(path, CONFIG_LIMIT).toString('utf8').split('\n');
+  const config = parseConfig(line);
+  must(rest === '' && more.length === 0, 'the config does not have two lines, each ended by LF');
+  must(checksum === `sha256:${sha256(Buffer.from(line))}`, 'the config has another digest than its second line says');
+  return config;
+}
+
+function readPacks(directory: string): Map<string, Pack> {
+  const packs = new Map<string, Pack>();
+  for (const prefix of readdirSync(directory)) {
+    for (const name of readdirSync(join(directory, prefix))) {
+      must(name.startsWith(prefix) && prefix.length === 2, 'a pack lies in a directory of another prefix');
+      const pack = readPack(readBounded(join(directory, prefix, name), PACK_LIMIT), name);
+      for (const entry of pack.entries) readChunk(pack, entry);
+      packs.set(name, pack);
+    }
+  }
+  return packs;
+}
+
+function readSegments(directory: string): Map<string, Segment> {
+  const names = readdirSync(directory);
+  return new Map(names.map((name) => [name, readSegment(readBounded(join(directory, name), SEGMENT_LIMIT), name)]));
+}
+
+function readSnapshots(directory: string, config: Config): SnapshotFiles[] {
+  const snapshots: SnapshotFiles[] = [];
+  for (const guestType of readdirSync(join(directory, 'snapshots')).sort()) {
+    must(guestType === 'qemu' || guestType === 'lxc', 'a group is of an unknown kind of guest');
+    for (const vmid of readdirSync(join(directory, 'snapshots', guestType)).sort()) {
+      const group = `${guestType}/${vmid}`;
+      for (const name of readdirSync(join(directory, 'snapshots', group)).sort()) {
+        const path = join(directory, 'snapshots', group, name);
+        if (existsSync(join(path, 'snapshot'))) snapshots.push(readSnapshot(path, { group, name, config }));
+      }
+    }
+  }
+  return snapshots;
+}
+
+interface Place {
+  readonly group: string;
+  readonly name: string;
+  readonly config: Config;
+}
+
+function readSnapshot(path: string, { group, name, config }: Place): SnapshotFiles {
+  const time = name.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z');
+  must(isUtcTime(time), 'a directory of a snapshot is not named by a time');
+  const snapshot = parseSnapshot(utf8(readDocument(readBounded(join(path, 'snapshot'), DOCUMENT_LIMIT), 1)));
+  must(snapshot.repositoryId === config.repositoryId, 'a snapshot is of another repository');
+  must(snapshot.group === group && snapshot.time === time, 'a snapshot lies in the directory of another');
+  const isProtected = existsSync(join(path, 'protected'));
+  must(!isProtected || statSync(join(path, 'protected')).size === 0, 'the mark of protection is not empty');
+  const [notes, log] = [readText(join(path, 'notes'), 2), readText(join(path, 'log'), 3)];
+  return { ...snapshot, protected: isProtected, notes, log };
+}
+
+function readText(path: string, kind: 2 | 3): string | null {
+  return existsSync(path) ? utf8(readDocument(readBounded(path, DOCUMENT_LIMIT), kind)) : null;
+}
+
+function utf8(bytes: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    must(false, 'a document is not UTF-8');
+  }
+}
+
+/** Finds chunks as the page says: segment, pack, table entry. */
+class ChunkReader {
+  constructor(
+    private readonly packs: ReadonlyMap<string, Pack>,
+    private readonly segments: ReadonlyMap<string, Segment>,
+  ) {}
+
+  read(id: string, type: number): Buffer {
+    for (const segment of this.segments.values()) {
+      if (!segment.mayHold(id)) continue;
+      for (const found of segment.entries.filter((entry) => entry.id === id && entry.type === type)) {
+        const pack = this.packs.get(found.packId);
+        if (pack === undefined) continue;
+        const { packId: _packId, ordinal, ...fields } = found;
+        const entry = pack.entries[ordinal];
+        must(entry !== undefined && sameFields(entry, fields), 'a segment and a pack disagree on a chunk');
+        return readChunk(pack, entry);
+      }
+    }
+    must(false, 'a chunk that a map refers to is in no pack');
+  }
+}
+
+function sameFields(left: object, right: object): boolean {
+  const fields = (value: object): string => JSON.stringify(Object.entries(value).sort());
+  return fields(left) === fields(right);
+}
+
+/** Walks the map of one volume. */
+class VolumeReader {
+  readonly #chunkCount: number;
+  readonly #bytes: Buffer;
+  readonly #dataChunkOffsets: number[] = [];
+
+  constructor(
+    private readonly chunks: ChunkReader,
+    private readonly volume: Volume,
+  ) {
+    this.#chunkCount = Math.ceil(volume.sizeBytes / volume.chunkSizeBytes);
+    this.#bytes = Buffer.alloc(volume.sizeBytes);
+  }
+
+  read(): VolumeContents {
+    const { levels, root } = this.volume;
+    must(this.#chunkCount <= 2 ** 40, 'a volume has too many chunks');
+    must(levels === levelsFor(this.#chunkCount), 'a map has another number of levels than the volume asks for');
+    this.#node(root, levels - 1, 0);
+    return { bytes: this.#bytes, dataChunkOffsets: this.#dataChunkOffsets };
+  }
+
+  /** The subtree that begins at this chunk number. */
+  #node(id: string, level: number, firstChunk: number): void {
+    if (id === ZERO_SENTINEL) return;
+    const childChunks = NODE_CHILDREN ** level;
+    const children = Math.min(NODE_CHILDREN, Math.ceil((this.#chunkCount - firstChunk) / childChunks));
+    for (const [position, child] of readMapNode(this.chunks.read(id, MAP_NODE), level, children).entries()) {
+      const childFirst = firstChunk + position * childChunks;
+      if (level > 0) this.#node(child, level - 1, childFirst);
+      else this.#data(child, childFirst);
+    }
+  }
+
+  #data(id: string, number: number): void {
+    if (id === ZERO_SENTINEL) return;
+    const { sizeBytes, chunkSizeBytes } = this.volume;
+    const offset = number * chunkSizeBytes;
+    const plain = this.chunks.read(id, DATA);
+    must(plain.length === Math.min(chunkSizeBytes, sizeBytes - offset), 'a chunk has another length than its place');
+    must(
+      plain.some((byte) => byte !== 0),
+      'a chunk is stored although it is zero',
+    );
+    plain.copy(this.#bytes, offset);
+    this.#dataChunkOffsets.push(offset);
+  }
+}
+
+function levelsFor(chunkCount: number): number {
+  let levels = 1;
+  while (NODE_CHILDREN ** levels < chunkCount) levels += 1;
+  return levels;
+}
