@@ -80,10 +80,13 @@ async function main(): Promise<number> {
   return await Promise.race([runProgram(createProgram(context), context, args), givenUp(signal)]);
 }
 
-// A reader that has seen enough (`vzvault list | head`) is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.error);
-});
+// A reader that has seen enough (`vzvault list | head`) is no failure, and no reason to leave a command half done: `forget` goes on,
+// and the exit code says what came of it. The same for whoever watched the progress.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') process.exit(EXIT.error);
+  });
+}
 
 // Not exitCode: a thread that hangs in the kernel must not keep the process.
 process.exit(await main());

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { readFile } from 'node:fs/promises';
 import type { VolumeProgress } from '../engine/types.js';
 import { abortReason, pause } from '../lib/deadline.js';
-import { VzvaultError } from '../lib/errors.js';
+import { toVzvaultError, VzvaultError } from '../lib/errors.js';
 import { formatSnapshotId, type Guest } from '../lib/guest.js';
 import { argumentLimits, sessionLimits } from '../lib/limits.js';
 import { formatBytes, formatDuration, formatRate } from '../lib/units.js';
@@ -83,7 +83,7 @@ async function backup(context: CommandContext, [store = '']: readonly string[], 
       for (const { name, bytes } of files) session.addFile(name, bytes);
       for (const disk of options.disk) await backupDisk(context, session, disk, options);
       const committed = await session.commit(context.signal);
-      if (options.notes !== undefined) await repository.snapshots.sidecars.setNotes(committed.id, options.notes);
+      if (options.notes !== undefined) await setNotes(repository, committed, options.notes);
       return committed;
     } finally {
       await session.abort();
@@ -91,6 +91,16 @@ async function backup(context: CommandContext, [store = '']: readonly string[], 
   });
   printResult(context, result, options.json === true);
   return EXIT.ok;
+}
+
+/** A failure here must not be taken for one of the backup. */
+async function setNotes({ snapshots }: Repository, { id }: BackupResult, notes: string): Promise<void> {
+  await snapshots.sidecars.setNotes(id, notes).catch((thrown: unknown) => {
+    const { code, message } = toVzvaultError(thrown);
+    throw new VzvaultError(code, `${formatSnapshotId(id)} is committed, but without its notes: ${message}`, {
+      cause: thrown,
+    });
+  });
 }
 
 /** Read before anything else, so that a mistyped name costs nothing. */

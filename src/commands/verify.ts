@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import type { ChunkStore, CopyProgress, Damage, VerifyResult } from '../engine/types.js';
-import { VzvaultError } from '../lib/errors.js';
+import { VzvaultError, type ErrorCode } from '../lib/errors.js';
 import { formatSnapshotId } from '../lib/guest.js';
 import { formatBytes, formatDuration, formatRate } from '../lib/units.js';
 import type { Repository } from '../repository/repository.js';
@@ -62,8 +62,21 @@ async function verifyRepository(context: CommandContext, repository: Repository)
   });
   const volumes = new VolumeVerifier(context, store);
   const snapshots: SnapshotReport[] = [];
-  for (const entry of entries) snapshots.push(await verifySnapshot(repository, volumes, entry));
+  for (const entry of entries) {
+    // Hours may lie between the listing and this; what was removed meanwhile is no damage.
+    if (await isThere(repository, entry)) snapshots.push(await verifySnapshot(repository, volumes, entry));
+  }
   return { ...packs, snapshots };
+}
+
+async function isThere({ snapshots }: Repository, { id }: SnapshotEntry): Promise<boolean> {
+  return await snapshots.get(id).then(
+    () => true,
+    (error: unknown) => {
+      if (isOneOf(error, 'E_SNAPSHOT_MISSING')) return false;
+      throw error;
+    },
+  );
 }
 
 async function verifySnapshot(
@@ -85,13 +98,19 @@ async function verifySnapshot(
 
 async function sidecarDamages({ snapshots }: Repository, { id }: SnapshotEntry): Promise<Damage[]> {
   const damages: Damage[] = [];
-  for (const read of [snapshots.sidecars.notes(id), snapshots.sidecars.log(id)]) {
-    await read.catch((error: unknown) => {
-      if (!(error instanceof VzvaultError) || error.code !== 'E_SNAPSHOT_DAMAGED') throw error;
-      damages.push({ code: error.code, message: error.message });
+  // One after the other: a second that fails while the first is waited for would be nobody's rejection.
+  for (const read of [() => snapshots.sidecars.notes(id), () => snapshots.sidecars.log(id)]) {
+    await read().catch((error: unknown) => {
+      if (isOneOf(error, 'E_SNAPSHOT_DAMAGED', 'E_STORAGE_IO')) {
+        damages.push({ code: error.code, message: error.message });
+      } else if (!isOneOf(error, 'E_SNAPSHOT_MISSING')) throw error;
     });
   }
   return damages;
+}
+
+function isOneOf(error: unknown, ...codes: readonly ErrorCode[]): error is VzvaultError {
+  return error instanceof VzvaultError && codes.includes(error.code);
 }
 
 /** Reads each map once: disks that did not change between snapshots have the same root. */

@@ -51,6 +51,12 @@ Opened open_file(const std::string& path) {
   return opened;
 }
 
+// Whether the file still reaches `end`: beyond its end the kernel knows no data either, and that is no hole.
+bool reaches(int fd, std::uint64_t end) {
+  struct stat status;
+  return ::fstat(fd, &status) == 0 && static_cast<std::uint64_t>(status.st_size) >= end;
+}
+
 std::vector<Extent> find_extents(int fd, std::uint64_t offset, std::uint64_t length) {
   const std::uint64_t end = offset + length;
   std::vector<Extent> extents;
@@ -59,6 +65,8 @@ std::vector<Extent> find_extents(int fd, std::uint64_t offset, std::uint64_t len
     const off_t found = ::lseek(fd, static_cast<off_t>(at), SEEK_DATA);
     // ENXIO: no data up to the end of the file. Anything else: this file system cannot tell.
     if (found < 0 && errno != ENXIO) return {{offset, length, false}};
+    // Of a file that shrank, what is gone is called data: reading it fails, and says why.
+    if (found < 0 && !reaches(fd, end)) return {{offset, length, false}};
     const std::uint64_t data = found < 0 ? end : std::min(end, static_cast<std::uint64_t>(found));
     if (data > at) extents.push_back({at, data - at, true});
     if (data >= end) break;

@@ -22,17 +22,18 @@ Result<ChunkReader::Chunk> ChunkReader::read(const Id& id, ChunkType type, std::
     const auto [entry, first] = pending_.try_emplace(key, nullptr);
     if (!first) {
       const std::shared_ptr<Pending> other = entry->second;
+      if (other->plain_bytes != plain_bytes) {
+        // Threads that believe in different lengths of one chunk: one of them has a damaged map, and its error must not
+        // become the other's.
+        lock.unlock();
+        return load(id, type, plain_bytes);
+      }
       loaded_.wait(lock, [&] { return other->done; });
       if (!other->status.ok()) return other->status;
-      // Threads that believe in different lengths of one chunk: one of them has a damaged map.
-      if (other->chunk->size() == plain_bytes) {
-        cache_hits_.fetch_add(1, std::memory_order_relaxed);
-        return other->chunk;
-      }
-      return Status(Code::E_CHUNK_DAMAGED, describe_chunk(id, type) + ": it has not the " +
-                                               std::to_string(plain_bytes) + " bytes that the map says");
+      cache_hits_.fetch_add(1, std::memory_order_relaxed);
+      return other->chunk;
     }
-    pending = entry->second = std::make_shared<Pending>();
+    pending = entry->second = std::make_shared<Pending>(Pending{.plain_bytes = plain_bytes});
   }
 
   Result<Chunk> loaded = load(id, type, plain_bytes);

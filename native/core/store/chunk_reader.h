@@ -41,9 +41,10 @@ class ChunkReader {
  private:
   // A read that is under way; those that want the same chunk wait for it.
   struct Pending {
+    std::uint32_t plain_bytes;  // what its map says
     bool done = false;
-    Status status;
-    Chunk chunk;
+    Status status{};
+    Chunk chunk{};
   };
   struct Cached {
     ChunkKey key;

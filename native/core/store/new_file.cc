@@ -61,10 +61,13 @@ int NewFile::rename_no_replace(const char* name) {
     const int error = errno;
     // EPERM is what link(2) says where there are no hard links.
     if (unsupported(error) || error == EPERM) return EOPNOTSUPP;
-    // A server that lost its answer may refuse the client's second try because of the first: then the file has two
-    // names.
-    struct stat status;
-    const bool linked = error == EEXIST && ::fstat(fd_.get(), &status) == 0 && status.st_nlink == 2;
+    // Where its answer was lost, a server may refuse the client's second try because of the first: then the name is
+    // this file's. The number of links would not tell, since the client may remember the old one.
+    struct stat ours;
+    struct stat named;
+    const bool linked = error == EEXIST && ::fstat(fd_.get(), &ours) == 0 &&
+                        ::fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && ours.st_dev == named.st_dev &&
+                        ours.st_ino == named.st_ino;
     if (!linked) return error;
   }
   (void)::unlinkat(dir, name_.c_str(), 0);  // the second name of a file that is published: harmless where it stays

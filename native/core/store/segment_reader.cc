@@ -31,6 +31,8 @@ Result<bool> copy(RepositoryDir& repository, RepositoryDir& cache, const Id& seg
   Result<std::uint64_t> announced(std::uint64_t{0});  // the file's length by its header
   for (std::uint64_t offset = 0;;) {
     const std::int64_t got = read_up_to_at(from->get(), offset, buffer);
+    // A sector that is lost costs this segment, not the whole index.
+    if (got == -EIO) return damaged(segment, {Code::E_SEGMENT_DAMAGED, "reading it: " + errno_text(EIO)});
     if (got < 0) return storage_errno(static_cast<int>(-got), "reading " + segment_name(segment));
     const ByteSpan piece = ByteSpan(buffer).first(static_cast<std::size_t>(got));
     if (offset == 0)

@@ -110,6 +110,16 @@ TEST_CASE("a file that shrinks while it is read is an error that names the offse
   CHECK(read.status().message() == "reading " + (scratch / "disk") + " at offset 1048576: the file ends there");
 }
 
+TEST_CASE("what a file lost at its end is no hole") {
+  ScratchDirectory scratch;
+  write_file(scratch / "disk", random_pattern(2 * kMiB, 7));
+  CancelToken cancel;
+  auto source = open(FileAddress{scratch / "disk"}, cancel);
+  REQUIRE(::truncate((scratch / "disk").c_str(), kMiB) == 0);
+  for (const Extent& extent : all_extents(*source)) CHECK_FALSE(extent.zero);
+  CHECK(read_range(*source, kMiB, kMiB).status().code() == Code::E_SOURCE_READ);
+}
+
 TEST_CASE("a source is destroyed with reads in flight, and no completion is called") {
   ScratchDirectory scratch;
   write_file(scratch / "disk", random_pattern(8 * kMiB, 6));

@@ -1,5 +1,6 @@
 #include "core/store/chunk_reader.h"
 
+#include <atomic>
 #include <thread>
 
 #include "test/store/store_fixture.h"
@@ -34,6 +35,22 @@ TEST_CASE("chunks are read once while the cache holds them, least recently used 
   CHECK(reader->counters().chunks_read == 3);
   read(1);
   CHECK(reader->counters().chunks_read == 4);
+}
+
+TEST_CASE("a thread that believes in a wrong length does not spoil the read of one that knows the right one") {
+  Store store;
+  const TestChunk chunk = random_chunk(1);
+  store.put_all({chunk});
+  const auto reader = store.reader();
+  std::atomic<bool> stopped{false};
+  std::thread wrong([&] {
+    while (!stopped) CHECK(reader->read(chunk.id, ChunkType::kData, 999).status().code() == Code::E_CHUNK_DAMAGED);
+  });
+  int failed = 0;
+  for (int i = 0; i < 3'000; ++i) failed += reader->read(chunk.id, ChunkType::kData, 1000).ok() ? 0 : 1;
+  stopped = true;
+  wrong.join();
+  CHECK(failed == 0);
 }
 
 TEST_CASE("a reader without a cache keeps nothing") {

@@ -1,5 +1,5 @@
-// File systems that lack one way of making a name without replacing: the kernel is told to refuse the calls, in a child
-// process.
+// File systems that lack one way of making a name without replacing, and reads that fail: the kernel is told to refuse
+// the calls, in a child process.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <filesystem>
 
 #include "core/base/bytes.h"
 #include "test/store/store_fixture.h"
@@ -88,4 +90,23 @@ TEST_CASE("a file or directory that cannot be made durable is no success") {
   CHECK(put_twice(scratch, {{SYS_fsync, ENOSPC}}).first == Code::E_NO_SPACE);
   CHECK(put_twice(scratch, {{SYS_renameat2, EIO}}).first == Code::E_STORAGE_IO);
   CHECK(put_twice(scratch, {{SYS_renameat2, EPERM}}).first == Code::E_PERMISSION);
+}
+
+TEST_CASE("a segment that the storage cannot read costs that segment, not the repository") {
+  Store store;
+  store.put_all({random_chunk(1)});
+  std::filesystem::remove_all(store.cache_path());
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!refuse(SYS_pread64, EIO)) ::_exit(1);
+    const auto index = Index::open(store.dir(), store.cache_path());
+    if (!index.ok()) ::_exit(2);
+    const std::vector<Status> damaged = (*index)->damaged_segments();
+    ::_exit(damaged.size() == 1 && damaged[0].code() == Code::E_SEGMENT_DAMAGED ? 0 : 3);
+  }
+  int status = -1;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  // A later look takes it in.
+  CHECK(store.index()->find(random_chunk(1).id, ChunkType::kData));
 }

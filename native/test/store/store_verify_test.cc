@@ -1,6 +1,7 @@
 #include "core/store/store_verify.h"
 
 #include <filesystem>
+#include <utility>
 
 #include "core/base/limits.h"
 #include "test/store/store_fixture.h"
@@ -69,6 +70,20 @@ TEST_CASE("verify names what is damaged: pack, chunk, segment, missing pack") {
   REQUIRE(report.damages.size() == 1);
   CHECK(report.damages[0].code() == Code::E_SEGMENT_DAMAGED);
   CHECK(report.damages[0].message().find(segment.hex()) != std::string::npos);
+}
+
+TEST_CASE("a backup that ends while verify runs is no damage") {
+  Store store;
+  store.put_all({random_chunk(1)});
+  const CancelToken cancel;
+  bool added = false;
+  const auto add_once = [&](const VerifyProgress&) {
+    if (!std::exchange(added, true)) store.put_all({random_chunk(2)});
+  };
+  const VerifyReport report = must(verify_packs(*store.dir(), {.decode = true}, add_once, cancel));
+  CHECK(added);
+  CHECK(report.segments == 2);
+  CHECK(report.damages.empty());
 }
 
 TEST_CASE("a pack under a foreign name is found, although every chunk in it is right") {

@@ -181,6 +181,23 @@ describe('the program around it', () => {
     execFileSync('bash', ['-c', shell], { env: { ...process.env, ...station.environment, PATH: path } });
   });
 
+  it('does all that it was told to although nobody reads on', async (t) => {
+    const station = await Station.withRepository(t);
+    makeImage(station.path('disk'), MIB, [{ offset: 0, lengthBytes: MIB }]);
+    const path = `${import.meta.dirname}/../../../../bin:${process.env['PATH'] ?? ''}`;
+    const shell = (command: string): void => {
+      const env = { ...process.env, ...station.environment, PATH: path };
+      execFileSync('bash', ['-c', `set -o pipefail; ${command}`], { env });
+    };
+    for (const guest of ['qemu/100', 'qemu/101']) {
+      const disk = `drive-scsi0=${station.path('disk')}`;
+      shell(`vzvault backup '${station.store}' --guest ${guest} --disk '${disk}' 2>&1 | true`);
+    }
+    assert.equal((await station.snapshots()).length, 2);
+    shell(`vzvault forget '${station.store}' qemu/100@latest qemu/101@latest | true`);
+    assert.deepEqual(await station.snapshots(), []);
+  });
+
   it('works without root, a daemon or Proxmox VE', async (t) => {
     const station = await Station.withRepository(t);
     makeImage(station.path('disk'), 4 * MIB, [{ offset: 0, lengthBytes: MIB }]);

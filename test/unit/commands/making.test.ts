@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { VzvaultError } from '../../../src/lib/errors.js';
 import { STORE, SNAPSHOT, VOLUME, ERROR_LINE, setUp, withSnapshot } from '../../support/command-world.js';
 
 describe('vzvault init', () => {
@@ -93,6 +94,21 @@ describe('vzvault backup', () => {
     assert.equal(entry?.['snapshot'], 'lxc/200@2020-02-29T00:00:00Z');
     assert.equal(entry['notes'], 'vor dem Umbau 🚧');
     assert.match((await cli.run('backup', STORE, ...args)).err, /E_NAME_TAKEN/);
+  });
+
+  it('says that the snapshot is committed where only its notes cannot be written', async (t) => {
+    const { cli, disk } = await setUp(t);
+    cli.engine.disk.fault = (call) => {
+      if (call === 'replace') throw new VzvaultError('E_NO_SPACE', 'No space left on device');
+    };
+    const args = ['--guest', 'qemu/100', '--disk', `drive-scsi0=${disk}`, '--notes', 'x'];
+    const { code, err } = await cli.run('backup', STORE, ...args);
+    assert.equal(code, 1);
+    assert.match(
+      err,
+      /vzvault: qemu\/100@2026-11-22T04:17:14Z is committed, but without its notes: No space .*E_NO_SPACE/,
+    );
+    assert.equal(((await cli.json('list', STORE)) as unknown[]).length, 1);
   });
 
   it('waits for the next second where this one has a snapshot', async (t) => {

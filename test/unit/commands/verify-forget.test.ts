@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { VzvaultError } from '../../../src/lib/errors.js';
 import { STORE, SNAPSHOT, withSnapshot } from '../../support/command-world.js';
 
 describe('vzvault verify', () => {
@@ -45,6 +46,39 @@ describe('vzvault verify', () => {
     await expectDamage(
       /E_SNAPSHOT_DAMAGED qemu\/100@2026-11-22T04:17:14Z: .*1 packs .*DAMAGED, 1 snapshots are touched/s,
     );
+  });
+
+  it('does not mind a snapshot that is removed meanwhile, at whatever moment', async (t) => {
+    const { cli } = await withSnapshot(t);
+    const { disk } = cli.engine;
+    const directory = `${STORE}/vzvault/snapshots/qemu/100/20261122T041714Z`;
+    const remove = (): void => void disk.files.delete(`${directory}/snapshot`);
+    disk.fault = (call, path) => {
+      if (call === 'status' && path === `${directory}/snapshot`) remove();
+    };
+    const during = await cli.run('verify', STORE);
+    assert.deepEqual([during.code, disk.files.has(`${directory}/snapshot`)], [0, false], during.err);
+    disk.fault = () => undefined;
+
+    const { cli: second } = await withSnapshot(t);
+    second.engine.store.fault = (point) => {
+      if (point === 'verifyPacks') second.engine.disk.files.delete(`${directory}/snapshot`);
+    };
+    const { code, out } = await second.run('verify', STORE);
+    assert.equal(code, 0);
+    assert.match(out, / 0 snapshots: all intact\n$/);
+  });
+
+  it('goes on where notes cannot be read', async (t) => {
+    const { cli } = await withSnapshot(t);
+    const notes = `${STORE}/vzvault/snapshots/qemu/100/20261122T041714Z/notes`;
+    cli.engine.disk.files.set(notes, Buffer.from('x'));
+    cli.engine.disk.fault = (call, path) => {
+      if (call === 'read' && path === notes) throw new VzvaultError('E_STORAGE_IO', 'Input/output error');
+    };
+    const { code, out } = await cli.run('verify', STORE);
+    assert.equal(code, 3);
+    assert.match(out, /E_STORAGE_IO qemu\/100@2026-11-22T04:17:14Z: Input\/output error/);
   });
 });
 

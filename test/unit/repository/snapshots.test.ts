@@ -214,7 +214,7 @@ describe('removing a snapshot', () => {
   });
 
   it('removes the document first, so that one cut short at any point is no snapshot', async () => {
-    for (let allowed = 0; allowed < 4; allowed += 1) {
+    for (let allowed = 0; allowed < 3; allowed += 1) {
       const { snapshots, other, disk } = setUp();
       await snapshots.commit(documentOf(id));
       await snapshots.sidecars.setNotes(id, 'x');
@@ -230,6 +230,17 @@ describe('removing a snapshot', () => {
       assert.equal((await names(other)).length, isThere ? 1 : 0);
       assert.equal((await names(snapshots)).length, isThere ? 1 : 0);
     }
+  });
+
+  it('counts as done where only its directory stays, as it does on NFS while somebody reads', async () => {
+    const { snapshots, other, disk } = setUp();
+    await snapshots.commit(documentOf(id));
+    disk.fault = (call, path) => {
+      if (call === 'remove' && path === DIRECTORY) throw new VzvaultError('E_STORAGE_IO', 'Directory not empty');
+    };
+    await snapshots.remove(id);
+    assert.deepEqual(await names(other), []);
+    await rejectsWith('E_SNAPSHOT_MISSING', snapshots.remove(id));
   });
 
   it('can remove a damaged one', async () => {
