@@ -98,6 +98,10 @@ export const storageLimits = {
   storages: 64,
   /** Text in one storage.list answer: half of what fits into a frame. */
   listBytes: 8 * MIB,
+  /** Reading for one storage.list answer ends about here, well before promptMs; the caller asks for the rest. */
+  listMs: 900,
+  /** Snapshots read between two looks at the clock: a second's worth of a very slow mount. */
+  listBatch: 64,
 } as const;
 
 /** Bounds of the daemon's sessions. */

@@ -68,9 +68,20 @@ export class Snapshots {
 
   /** All snapshots that pass the filter, ordered by guest type, vmid and time. */
   async list(filter: SnapshotFilter = {}): Promise<SnapshotEntry[]> {
+    return await this.entries((await this.ids(filter)).sort(compareSnapshotIds));
+  }
+
+  /**
+   * What could be a snapshot and passes the filter, in no order: one look at each guest's directory, none into a snapshot's. So the remains of a
+   * removal are among them.
+   */
+  async ids(filter: SnapshotFilter = {}): Promise<SnapshotId[]> {
     const guests = await this.#guests(filter);
-    const ids = (await mapConcurrently(guests, repositoryLimits.concurrentCalls, (guest) => this.#times(guest))).flat();
-    ids.sort(compareSnapshotIds);
+    return (await mapConcurrently(guests, repositoryLimits.concurrentCalls, (guest) => this.#times(guest))).flat();
+  }
+
+  /** The entries of those that are snapshots, in the order given. */
+  async entries(ids: readonly SnapshotId[]): Promise<SnapshotEntry[]> {
     const entries = await mapConcurrently(ids, repositoryLimits.concurrentCalls, (id) => this.#entry(id));
     return entries.filter((entry) => entry !== null);
   }

@@ -6,11 +6,11 @@
  */
 import type { Clock } from '../lib/clock.js';
 import { VzvaultError } from '../lib/errors.js';
-import type { GuestType, SnapshotId } from '../lib/guest.js';
-import { argumentLimits, storageLimits } from '../lib/limits.js';
-import { formatVolumeName, parseVolumeName } from '../lib/volume-name.js';
+import type { SnapshotId } from '../lib/guest.js';
+import { storageLimits } from '../lib/limits.js';
+import { parseVolumeName } from '../lib/volume-name.js';
 import { createRepository, type Repository } from '../repository/repository.js';
-import type { SnapshotEntry } from '../repository/snapshots.js';
+import { backupEntryOf, readBackupPage, type BackupEntry, type BackupPage } from './backup-page.js';
 import type { RepositoryPool } from './repository-pool.js';
 
 /** A section of storage.cfg, as the plugin sends it. */
@@ -27,19 +27,6 @@ export interface StorageCall {
 
 export interface VolumeCall extends StorageCall {
   readonly volume: string;
-}
-
-/** One backup, as storage.list and storage.info tell it. */
-export interface BackupEntry {
-  readonly volume: string;
-  readonly guestType: GuestType;
-  readonly vmid: number;
-  readonly timeSeconds: number;
-  readonly sizeBytes: number;
-  readonly addedBytes: number;
-  readonly notes: string;
-  readonly protected: boolean;
-  readonly verifyState: 'none' | 'ok' | 'damaged';
 }
 
 export class StorageHandlers {
@@ -77,15 +64,16 @@ export class StorageHandlers {
     });
   }
 
-  list(call: StorageCall & { vmid?: number; after?: string }): Promise<{ backups: BackupEntry[]; more: boolean }> {
-    return this.#promptly(call.storage, 'listing', async ({ snapshots }) =>
-      pageOf(await snapshots.list(call.vmid === undefined ? {} : { vmid: call.vmid }), call.after),
+  list(call: StorageCall & { vmid?: number; after?: string }): Promise<BackupPage> {
+    const filter = call.vmid === undefined ? {} : { vmid: call.vmid };
+    return this.#promptly(call.storage, 'listing', ({ snapshots }) =>
+      readBackupPage(snapshots, filter, call.after ?? '', this.clock),
     );
   }
 
   info({ storage, volume }: VolumeCall): Promise<BackupEntry> {
     return this.#promptly(storage, `looking up ${volume} in`, async ({ snapshots }) =>
-      describe(await snapshots.get(snapshotOf(volume))),
+      backupEntryOf(await snapshots.get(snapshotOf(volume))),
     );
   }
 
@@ -136,31 +124,4 @@ function snapshotOf(volume: string): SnapshotId {
   const id = parseVolumeName(volume);
   if (id === null) throw new VzvaultError('E_ARGUMENT_INVALID', `'${volume}' is not the name of a backup`);
   return id;
-}
-
-function describe({ id, summary, notes, protected: isProtected }: SnapshotEntry): BackupEntry {
-  return {
-    volume: formatVolumeName(id),
-    guestType: id.guestType,
-    vmid: id.vmid,
-    timeSeconds: id.timeSeconds,
-    sizeBytes: summary?.sizeBytes ?? 0,
-    addedBytes: summary?.stats.addedBytes ?? 0,
-    // The command line may have stored longer ones than the protocol carries. Half a character is no text.
-    notes: notes.slice(0, argumentLimits.notesCharacters).replace(/[\uD800-\uDBFF]$/, ''),
-    protected: isProtected,
-    verifyState: summary === null ? 'damaged' : 'none',
-  };
-}
-
-/** What follows `after` in the order of volumes, as much as one answer holds and at least one entry. */
-function pageOf(entries: readonly SnapshotEntry[], after = ''): { backups: BackupEntry[]; more: boolean } {
-  const rest = entries.map(describe).filter(({ volume }) => volume > after);
-  rest.sort((a, b) => (a.volume < b.volume ? -1 : 1));
-  let textBytes = 0;
-  const tooMuch = rest.findIndex(({ notes }, index) => {
-    textBytes += Buffer.byteLength(notes);
-    return index >= argumentLimits.listEntries || (index > 0 && textBytes > storageLimits.listBytes);
-  });
-  return tooMuch === -1 ? { backups: rest, more: false } : { backups: rest.slice(0, tooMuch), more: true };
 }

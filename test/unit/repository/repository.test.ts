@@ -170,6 +170,19 @@ describe('the chunks of a repository', () => {
     await repository.openStore();
   });
 
+  it('are refused where another repository came to lie on the path meanwhile', async () => {
+    const engine = setUp();
+    const repository = await createRepository(engine, { path: PATH }, created);
+    const other = setUp();
+    await createRepository(other, { path: PATH }, created);
+    const name = '/mnt/backup/vzvault/config';
+    const config = other.disk.files.get(name);
+    assert.ok(config !== undefined);
+    engine.disk.files.set(name, config);
+    await rejectsWith('E_REPOSITORY_MISSING', repository.openStore());
+    assert.equal(engine.store.closes, 1);
+  });
+
   it('are closed with the repository, once', async () => {
     const engine = setUp();
     const repository = await createRepository(engine, { path: PATH }, created);

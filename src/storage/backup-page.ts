@@ -1,0 +1,76 @@
+/**
+ * One answer of `storage.list`: as many backups as fit into a frame and can be read in the time that an answer has.
+ *
+ * A repository on a slow mount may hold more snapshots than can be looked at in that time. Whoever asks goes on behind the last one, so each
+ * answer has at least one backup where there are any.
+ */
+import type { Clock } from '../lib/clock.js';
+import type { GuestType } from '../lib/guest.js';
+import { argumentLimits, storageLimits } from '../lib/limits.js';
+import { formatVolumeName } from '../lib/volume-name.js';
+import type { SnapshotEntry, SnapshotFilter, Snapshots } from '../repository/snapshots.js';
+
+/** One backup, as storage.list and storage.info tell it. */
+export interface BackupEntry {
+  readonly volume: string;
+  readonly guestType: GuestType;
+  readonly vmid: number;
+  readonly timeSeconds: number;
+  readonly sizeBytes: number;
+  readonly addedBytes: number;
+  readonly notes: string;
+  readonly protected: boolean;
+  readonly verifyState: 'none' | 'ok' | 'damaged';
+}
+
+export interface BackupPage {
+  readonly backups: BackupEntry[];
+  /** There may be others behind the last one. */
+  readonly more: boolean;
+}
+
+/** What passes the filter and follows `after` in the order of volume names. */
+export async function readBackupPage(
+  snapshots: Pick<Snapshots, 'ids' | 'entries'>,
+  filter: SnapshotFilter,
+  after: string,
+  clock: Pick<Clock, 'monotonicMs'>,
+): Promise<BackupPage> {
+  const begunMs = clock.monotonicMs();
+  const named = (await snapshots.ids(filter)).map((id) => ({ id, volume: formatVolumeName(id) }));
+  const rest = named.filter(({ volume }) => volume > after).sort((a, b) => (a.volume < b.volume ? -1 : 1));
+  const backups: BackupEntry[] = [];
+  for (let next = 0; next < rest.length; next += storageLimits.listBatch) {
+    if (backups.length > 0 && clock.monotonicMs() - begunMs >= storageLimits.listMs) return { backups, more: true };
+    const batch = rest.slice(next, next + storageLimits.listBatch).map(({ id }) => id);
+    backups.push(...(await snapshots.entries(batch)).map(backupEntryOf));
+    const fitting = countOfFitting(backups);
+    if (fitting < backups.length) return { backups: backups.slice(0, fitting), more: true };
+  }
+  return { backups, more: false };
+}
+
+export function backupEntryOf({ id, summary, notes, protected: isProtected }: SnapshotEntry): BackupEntry {
+  return {
+    volume: formatVolumeName(id),
+    guestType: id.guestType,
+    vmid: id.vmid,
+    timeSeconds: id.timeSeconds,
+    sizeBytes: summary?.sizeBytes ?? 0,
+    addedBytes: summary?.stats.addedBytes ?? 0,
+    // The command line may have stored longer ones than the protocol carries. Half a character is no text.
+    notes: notes.slice(0, argumentLimits.notesCharacters).replace(/[\uD800-\uDBFF]$/, ''),
+    protected: isProtected,
+    verifyState: summary === null ? 'damaged' : 'none',
+  };
+}
+
+/** How many of them one answer holds; at least one. */
+function countOfFitting(backups: readonly BackupEntry[]): number {
+  let textBytes = 0;
+  const tooMuch = backups.findIndex(({ notes }, index) => {
+    textBytes += Buffer.byteLength(notes);
+    return index >= argumentLimits.listEntries || (index > 0 && textBytes > storageLimits.listBytes);
+  });
+  return tooMuch === -1 ? backups.length : tooMuch;
+}
