@@ -102,13 +102,14 @@ export class Repository {
     });
     const store = await this.engine.openStore({ path: this.path, cacheDirectory });
     // It went by the path, the documents go through our directory: what was mounted over the path meanwhile would part data and snapshot.
-    const found = await withDirectory(this.engine, this.path, readConfig).catch(async (error: unknown) => {
+    try {
+      const found = await withDirectory(this.engine, this.path, readConfig);
+      if (found.repositoryId === this.config.repositoryId) return store;
+      throw new VzvaultError('E_REPOSITORY_MISSING', `opening ${this.path}: another repository is there now`);
+    } catch (error) {
       await store.close();
       throw error;
-    });
-    if (found.repositoryId === this.config.repositoryId) return store;
-    await store.close();
-    throw new VzvaultError('E_REPOSITORY_MISSING', `opening ${this.path}: another repository is there now`);
+    }
   }
 }
 

@@ -40,12 +40,16 @@ export async function readBackupPage(
   const named = (await snapshots.ids(filter)).map((id) => ({ id, volume: formatVolumeName(id) }));
   const rest = named.filter(({ volume }) => volume > after).sort((a, b) => (a.volume < b.volume ? -1 : 1));
   const backups: BackupEntry[] = [];
+  let textBytes = 0;
   for (let next = 0; next < rest.length; next += storageLimits.listBatch) {
     if (backups.length > 0 && clock.monotonicMs() - begunMs >= storageLimits.listMs) return { backups, more: true };
     const batch = rest.slice(next, next + storageLimits.listBatch).map(({ id }) => id);
-    backups.push(...(await snapshots.entries(batch)).map(backupEntryOf));
-    const fitting = countOfFitting(backups);
-    if (fitting < backups.length) return { backups: backups.slice(0, fitting), more: true };
+    for (const entry of (await snapshots.entries(batch)).map(backupEntryOf)) {
+      textBytes += Buffer.byteLength(entry.notes);
+      const fits = backups.length < argumentLimits.listEntries && textBytes <= storageLimits.listBytes;
+      if (backups.length > 0 && !fits) return { backups, more: true };
+      backups.push(entry);
+    }
   }
   return { backups, more: false };
 }
@@ -63,14 +67,4 @@ export function backupEntryOf({ id, summary, notes, protected: isProtected }: Sn
     protected: isProtected,
     verifyState: summary === null ? 'damaged' : 'none',
   };
-}
-
-/** How many of them one answer holds; at least one. */
-function countOfFitting(backups: readonly BackupEntry[]): number {
-  let textBytes = 0;
-  const tooMuch = backups.findIndex(({ notes }, index) => {
-    textBytes += Buffer.byteLength(notes);
-    return index >= argumentLimits.listEntries || (index > 0 && textBytes > storageLimits.listBytes);
-  });
-  return tooMuch === -1 ? backups.length : tooMuch;
 }
