@@ -15,9 +15,11 @@ import { sessionLimits } from './lib/limits.js';
 import { createLogger, type Logger } from './lib/logger.js';
 import { systemProcesses } from './lib/process-identity.js';
 import { VERSION } from './lib/version.js';
+import { BitmapRecordFiles } from './provider/bitmap-records.js';
+import type { VmCall } from './provider/call.js';
 import { ProviderHandlers } from './provider/provider-handlers.js';
 import { RestoreMounts } from './provider/restore-mounts.js';
-import { RpcServer, type Handlers } from './rpc/server.js';
+import { RpcServer, type Handlers, type RequestContext } from './rpc/server.js';
 import { RepositoryPool } from './storage/repository-pool.js';
 import { StorageHandlers } from './storage/storage-handlers.js';
 
@@ -58,7 +60,8 @@ class Daemon {
     const processes = systemProcesses;
     const mounts = new RestoreMounts({ runDirectory, processes, logger });
     const createdBy = { version: VERSION, hostname: hostname() };
-    const services = { engine, mounter: mounts, processes, clock, logger };
+    const records = new BitmapRecordFiles(runDirectory);
+    const services = { engine, mounter: mounts, records, processes, clock, logger };
     const provider = new ProviderHandlers({ ...services, createdBy, stallTimeoutMs });
     const storage = new StorageHandlers(new RepositoryPool(engine, clock), clock);
     const handlers = handlersOf(storage, provider);
@@ -94,14 +97,32 @@ function handlersOf(storage: StorageHandlers, provider: ProviderHandlers): Handl
     'backup.begin': (params) => provider.backupBegin(params),
     'backup.mechanism': (params) => provider.backupMechanism(params),
     'backup.queryIncremental': (params) => provider.backupQueryIncremental(params),
-    'backup.vm': (params, call) => provider.backupVm(params, call),
+    'backup.vm': (params, context) => withVmCall(context, (call) => provider.backupVm(params, call)),
     'backup.end': (params) => provider.backupEnd(params),
+    'backup.keepLog': (params) => provider.backupKeepLog(params),
     'restore.begin': (params, call) => provider.restoreBegin(params, call),
     'restore.openDisk': (params) => provider.restoreOpenDisk(params),
     'restore.closeDisk': (params) => provider.restoreCloseDisk(params),
     'restore.end': (params) => provider.restoreEnd(params),
     'daemon.ping': async () => ({ version: VERSION, pid: process.pid }),
   };
+}
+
+/** The context of a request as the provider sees it, with the descriptors that came along; they are closed at the end. */
+async function withVmCall<T>(context: RequestContext, work: (call: VmCall) => Promise<T>): Promise<T> {
+  const { peer, signal } = context;
+  const descriptors = context.takeFds();
+  try {
+    return await work({
+      ...{ peer, signal, descriptors },
+      log: (level, message) => {
+        context.log(level, message);
+      },
+      nextDirtyRegions: (device) => context.request('backup.nextDirtyRegions', { device }, { signal }),
+    });
+  } finally {
+    for (const fd of descriptors) engine.closeFd(fd);
+  }
 }
 
 /** The exit code. */

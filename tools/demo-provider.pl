@@ -3,15 +3,28 @@
 # qmrestore run. For tools/demo.ts.
 #
 #   demo-provider.pl add STOREID PATH
-#   demo-provider.pl backup STOREID PATH VMID CONFIG_FILE DEVICE=SIZE=SOCKET ...
+#   demo-provider.pl [OPTION ...] backup STOREID PATH VMID CONFIG_FILE DISK ...
 #   demo-provider.pl restore STOREID PATH VOLNAME TARGET_DIRECTORY
 #   demo-provider.pl list STOREID PATH
+#
+# DISK is DEVICE=SIZE=SOCKET, the NBD export DEVICE of a disk without a bitmap, or DEVICE=SIZE=SOCKET=MODE=BITMAP=DIRTY. BITMAP
+# is the name under which the export offers the bitmap, DIRTY what QEMU counts in it, MODE what QEMU has: `reuse`, a bitmap
+# that was there before, which is used where the provider asks for it; `new`, one that was made just now.
+#
+# Options of `backup`:
+#   --mechanism nbd|file-handle   the storage's vzvault-vm-mechanism; file-handle needs the package libnbd-bin, as it does on a node
+#   --qemu-pid PID                the process that stands for the guest's QEMU
 #
 # What it says goes to standard output; the last line is JSON for the caller.
 
 use strict;
 use warnings;
 
+use Fcntl qw(O_DIRECT O_RDONLY O_RDWR);
+use File::Temp ();
+use Getopt::Long ();
+use IO::File ();
+use IPC::Open3 qw(open3);
 use JSON::PP ();
 use Time::HiRes qw(time);
 
@@ -25,8 +38,12 @@ $| = 1;
 $ENV{PATH} = '/usr/sbin:/usr/bin:/sbin:/bin';
 delete @ENV{qw(IFS CDPATH ENV BASH_ENV)};
 
+my %opts;
+Getopt::Long::Configure('require_order');
+Getopt::Long::GetOptions(\%opts, 'mechanism=s', 'qemu-pid=s') or die "unknown option\n";
 my ($command, $storeid, $path, @args) = map { untainted($_) } @ARGV;
 my $scfg = { type => 'vzvault', path => $path, content => { backup => 1 } };
+$scfg->{'vzvault-vm-mechanism'} = $opts{mechanism} if $opts{mechanism};
 my %commands = (add => \&add, backup => \&backup, restore => \&restore, list => \&list);
 my $run = $commands{ $command // '' } or die "usage: demo-provider.pl add|backup|restore|list STOREID PATH ...\n";
 print JSON::PP->new->canonical->ascii->encode($run->(@args)), "\n";
@@ -43,33 +60,110 @@ sub add {
 sub backup {
     my ($vmid, $config_file, @disks) = @_;
 
-    my $volumes = {};
+    my @exports;
     for my $disk (@disks) {
-        my ($device, $size, $socket) = split(/=/, $disk, 3);
-        $volumes->{$device} = { size => $size, 'nbd-path' => $socket, 'bitmap-mode' => 'none', 'bitmap-name' => undef };
+        my %export = (mode => 'none');
+        @export{qw(device size socket mode bitmap dirty)} = split(/=/, $disk);
+        push @exports, { %export, mode => $export{mode} // 'none' };
     }
+    stand_in_for_qemu(@exports);
     my $start = time();
     my $provider = provider();
     $provider->job_init(int($start));
     my $name = $provider->backup_init($vmid, 'qemu', int($start))->{'archive-name'};
     my $mechanism = $provider->backup_get_mechanism($vmid, 'qemu');
     print "backup $name, mechanism $mechanism\n";
-    my $bitmaps = $provider->backup_vm_query_incremental($vmid, $volumes);
-    print 'bitmaps in use: ', join(', ', sort keys $bitmaps->%*) || 'none', "\n";
+    my $bitmaps = $provider->backup_vm_query_incremental($vmid, { map { $_->{device} => { size => $_->{size} } } @exports });
+    print "bitmap of $_: $bitmaps->{$_}\n" for sort keys $bitmaps->%*;
 
     my $began = time();
     my $info = { 'bandwidth-limit' => 0, 'firewall-config' => "[OPTIONS]\n\nenable: 1\n" };
-    my $ok = eval { $provider->backup_vm($vmid, read_file($config_file), $volumes, $info); 1 };
+    my %volumes;
+    my $ok = eval {
+        for my $export (@exports) {
+            # QEMU makes a bitmap anew where it is not asked to use the one that it has.
+            $export->{mode} = 'new' if $export->{mode} eq 'reuse' && ($bitmaps->{ $export->{device} } // '') ne 'use';
+            $volumes{ $export->{device} } = volume($export, $mechanism);
+        }
+        $provider->backup_vm($vmid, read_file($config_file), \%volumes, $info);
+        1;
+    };
     my $error = $@;
     my $seconds = time() - $began;
+    $_->{release}->() for grep { $_->{release} } @exports;
     my $stats = $provider->backup_cleanup($vmid, 'qemu', $ok ? 1 : 0, $ok ? {} : { error => $error })->{stats};
-    $provider->backup_handle_log_file($vmid, '/dev/null');
+    my $log = File::Temp->new();
+    print {$log} "INFO: backup of $vmid\n";
+    close($log) or die "cannot write a log: $!\n";
+    $provider->backup_handle_log_file($vmid, "$log");
     $provider->job_cleanup();
     die $error if !$ok;
 
     my ($volume) = grep { $_->{volid} =~ m/:backup\/\Q$name\E\z/ } PLUGIN->list_volumes($storeid, $scfg, $vmid, ['backup'])->@*;
     die "$name is not listed\n" if !$volume;
     return { volname => "backup/$name", added => $stats->{'archive-size'}, seconds => $seconds };
+}
+
+# Answers for PVE::QemuServer what the provider asks about a VM that runs.
+sub stand_in_for_qemu {
+    my (@exports) = @_;
+
+    no warnings 'once';
+    *PVE::QemuServer::Helpers::vm_running_locally = sub { return $opts{'qemu-pid'} };
+    *PVE::QemuServer::Monitor::mon_cmd = sub {
+        return [map { { drive => $_->{device}, size => $_->{size}, dirty => $_->{dirty} // $_->{size} } } @exports];
+    };
+    return;
+}
+
+# PVE/VZDump/QemuServer.pm, backup_access_to_volume_info.
+sub volume {
+    my ($export, $mechanism) = @_;
+
+    my $volume = { size => $export->{size}, 'bitmap-mode' => $export->{mode} };
+    my $bitmap = $export->{mode} eq 'none' ? undef : $export->{bitmap};
+    return { $volume->%*, 'nbd-path' => $export->{socket}, 'bitmap-name' => $bitmap } if $mechanism eq 'nbd';
+
+    my ($handle, $next) = virtual_file($export, $bitmap);
+    return { $volume->%*, 'file-handle' => $handle, 'next-dirty-region' => $next };
+}
+
+# PVE/VZDump/QemuServer.pm, virtual_file_backup_prepare: the export as a file by nbdfuse, its dirty regions by nbdinfo. What it
+# leaves is taken down by $export->{release}.
+sub virtual_file {
+    my ($export, $bitmap) = @_;
+
+    my $uri = "nbd+unix:///$export->{device}?socket=$export->{socket}";
+    my $directory = untainted(File::Temp::tempdir());
+    my ($file, $pid_file) = ("$directory/$export->{device}", "$directory.pid");
+    my ($handle, $map, $nothing, @pids);
+    $export->{release} = sub {
+        close($_) for grep { $_ } $handle, $map;
+        system('fusermount3', '-u', '-q', $directory);
+        waitpid($_, 0) for @pids;
+        unlink($pid_file);
+        rmdir($directory);
+    };
+    push @pids, open3($nothing, '>&STDERR', undef, 'nbdfuse', '--pidfile', $pid_file, $file, $uri);
+    for (1 .. 100) {
+        last if -s $pid_file;
+        select(undef, undef, undef, 0.05);
+    }
+    # Proxmox VE's exports can be written, for discards; those of a test need not.
+    $handle = IO::File->new($file, O_RDWR | O_DIRECT) || IO::File->new($file, O_RDONLY | O_DIRECT)
+        or die "cannot open $file: $!\n";
+    my $is_done = 0;
+    return ($handle, sub { return $is_done++ ? () : (0, $export->{size}) }) if !defined($bitmap);
+
+    push @pids, open3($nothing, $map, undef, 'nbdinfo', $uri, "--map=qemu:dirty-bitmap:$bitmap");
+    my $next = sub {
+        while (my $line = <$map>) {
+            my ($offset, $length, $type) = $line =~ m/\A\s*([0-9]+)\s+([0-9]+)\s+([0-9]+)/ or die "unexpected: $line";
+            return ($offset, $length) if $type & 1;
+        }
+        return;
+    };
+    return ($handle, $next);
 }
 
 # qmrestore: PVE/QemuServer.pm, restore_external_archive.

@@ -157,7 +157,7 @@ async function setSidecars(store: string): Promise<void> {
     for (const { time, protected: isProtected, log } of plans) {
       const id = await resolveSnapshot(repository.snapshots, `${group}@${time}`);
       if (isProtected) await repository.snapshots.sidecars.setProtected(id, true);
-      if (log !== null) await repository.snapshots.sidecars.setLog(id, log);
+      if (log !== null) await repository.snapshots.sidecars.setLog(id, Buffer.from(log));
     }
   } finally {
     await repository.close();

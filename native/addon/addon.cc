@@ -10,7 +10,9 @@ namespace {
 Napi::Object load(Napi::Env env, Napi::Object exports) {
   using namespace vzv::addon;
   MainQueue::create(env);
+  export_backup_job(env, exports);
   export_directory(env, exports);
+  export_job(env, exports);
   export_jobs(env, exports);
   export_sockets(env, exports);
   export_sparse(env, exports);

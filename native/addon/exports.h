@@ -5,7 +5,9 @@
 
 namespace vzv::addon {
 
+void export_backup_job(Napi::Env env, Napi::Object exports);
 void export_directory(Napi::Env env, Napi::Object exports);
+void export_job(Napi::Env env, Napi::Object exports);
 void export_jobs(Napi::Env env, Napi::Object exports);
 void export_sockets(Napi::Env env, Napi::Object exports);
 void export_sparse(Napi::Env env, Napi::Object exports);

@@ -22,7 +22,7 @@ inline constexpr std::size_t kUnhandledBytes = 256 * 1024;
 // One recvmsg(2).
 inline constexpr std::size_t kReceiveBytes = 64 * 1024;
 // Descriptors with one frame (docs/protocol.md). The kernel closes what comes beyond.
-inline constexpr std::size_t kDescriptors = 16;
+inline constexpr std::size_t kDescriptors = 64;
 // Waiting connections in the kernel.
 inline constexpr int kBacklog = 128;
 // When the process has no descriptor left, accepting is tried again after this.

@@ -37,14 +37,14 @@ Napi::Value open(const Napi::CallbackInfo& info) {
 Napi::Value make_writer(const Napi::CallbackInfo& info) {
   auto store = open_argument<Store>(info, 0);
   const auto zstd_level = static_cast<int>(number_argument(info, 1));
+  const std::uint64_t bandwidth_limit = number_argument(info, 2);
   if (info.Env().IsExceptionPending()) return {};
   return run_on_thread(
       info.Env(), kThreadName,
-      [store, zstd_level]() -> Result<std::shared_ptr<Writer>> {
+      [store, zstd_level, bandwidth_limit]() -> Result<std::shared_ptr<Writer>> {
         auto chunks = ChunkWriter::create(store->dir, store->index, {.zstd_level = zstd_level});
         if (!chunks.ok()) return chunks.status();
-        auto writer = std::make_shared<Writer>();
-        writer->store = store;
+        auto writer = std::make_shared<Writer>(store, bandwidth_limit);
         writer->chunks = std::move(chunks).value();
         return writer;
       },

@@ -8,6 +8,7 @@
 
 #include "addon/async.h"
 #include "addon/convert.h"
+#include "core/pipeline/rate_limiter.h"
 #include "core/store/chunk_reader.h"
 #include "core/store/chunk_writer.h"
 #include "core/store/index.h"
@@ -23,7 +24,11 @@ struct Store {
 };
 
 struct Writer {
-  std::shared_ptr<Store> store;
+  Writer(std::shared_ptr<Store> of, std::uint64_t bandwidth_limit_bytes_per_second)
+      : store(std::move(of)), limiter(bandwidth_limit_bytes_per_second, RateLimiter::Clock::now()) {}
+
+  const std::shared_ptr<Store> store;
+  RateLimiter limiter;  // of all volumes together
   std::unique_ptr<ChunkWriter> chunks;
 };
 

@@ -81,7 +81,7 @@ async function backup(context: CommandContext, [store = '']: readonly string[], 
     const session = await begin(context, repository, options);
     try {
       for (const { name, bytes } of files) session.addFile(name, bytes);
-      for (const disk of options.disk) await backupDisk(context, session, disk, options);
+      for (const disk of options.disk) await backupDisk(context, session, disk);
       const committed = await session.commit(context.signal);
       if (options.notes !== undefined) await setNotes(repository, committed, options.notes);
       return committed;
@@ -128,7 +128,10 @@ async function begin(context: CommandContext, repository: Repository, options: O
   for (let attempt = 1; ; attempt += 1) {
     const id = { ...options.guest, timeSeconds: options.time ?? clock.nowSeconds() };
     try {
-      return await beginBackup(repository, { id, createdBy: { version, hostname }, clock, zstdLevel: options.level });
+      return await beginBackup(repository, {
+        ...{ id, createdBy: { version, hostname }, clock, zstdLevel: options.level },
+        bandwidthLimitBytesPerSecond: options.limit ?? 0,
+      });
     } catch (error) {
       const isTaken = error instanceof VzvaultError && error.code === 'E_NAME_TAKEN';
       if (!isTaken || options.time !== undefined || attempt === TIME_ATTEMPTS) throw error;
@@ -138,18 +141,9 @@ async function begin(context: CommandContext, repository: Repository, options: O
   }
 }
 
-async function backupDisk(
-  context: CommandContext,
-  session: BackupSession,
-  disk: DiskArgument,
-  options: Options,
-): Promise<void> {
+async function backupDisk(context: CommandContext, session: BackupSession, disk: DiskArgument): Promise<void> {
   await withProgress(disk.name, context, async (progress) => {
-    const request = {
-      ...disk,
-      bandwidthLimitBytesPerSecond: options.limit ?? 0,
-      stallTimeoutMs: sessionLimits.stallTimeoutMs,
-    };
+    const request = { ...disk, stallTimeoutMs: sessionLimits.stallTimeoutMs };
     const { counters } = await session.backupVolume(request, {
       signal: context.signal,
       onProgress: ({ processedBytes, sizeBytes }) => {

@@ -4,12 +4,15 @@ import type { Command } from 'commander';
 import { formatSnapshotId, type Guest } from '../lib/guest.js';
 import { formatBytes } from '../lib/units.js';
 import { formatVolumeName } from '../lib/volume-name.js';
-import type { SnapshotEntry } from '../repository/snapshots.js';
+import { verifyStateOf, type SnapshotEntry } from '../repository/snapshots.js';
 import { guestArgument } from './arguments.js';
 import { EXIT, printJson, printLine, type Action, type CommandContext } from './context.js';
 import { runs } from './run.js';
 import { formatTable, printable } from './table.js';
 import { withRepository } from './with-repository.js';
+
+/** The words in the column STATE. */
+const STATES = { none: [], ok: ['verified'], damaged: ['DAMAGED'] } as const;
 
 interface Options {
   readonly guest?: Guest;
@@ -27,7 +30,8 @@ export function registerList(program: Command, context: CommandContext): void {
     .addHelpText(
       'after',
       `
-SIZE is that of the guest's disks, ADDED what the backup made the repository grow by.
+SIZE is that of the guest's disks, ADDED what the backup made the repository grow by. A snapshot is
+verified or DAMAGED as the last vzvault verify found it.
 
 Examples:
   vzvault list nas
@@ -57,6 +61,7 @@ export function entryToJson(entry: SnapshotEntry): Record<string, unknown> {
     protected: entry.protected,
     notes: entry.notes,
     damage: entry.damage,
+    verifyState: verifyStateOf(entry),
   };
 }
 
@@ -65,7 +70,7 @@ function formatEntries(entries: readonly SnapshotEntry[]): string {
     formatSnapshotId(entry.id),
     entry.summary === null ? '-' : formatBytes(entry.summary.sizeBytes),
     entry.summary === null ? '-' : formatBytes(entry.summary.stats.addedBytes),
-    [...(entry.protected ? ['protected'] : []), ...(entry.damage === null ? [] : ['DAMAGED'])].join(' '),
+    [...(entry.protected ? ['protected'] : []), ...STATES[verifyStateOf(entry)]].join(' '),
     printable(entry.notes.split('\n')[0] ?? ''),
   ]);
   const columns = [

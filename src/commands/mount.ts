@@ -4,13 +4,11 @@ import type { Command } from 'commander';
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { VzvaultError } from '../lib/errors.js';
-import { formatGuest, formatSnapshotId } from '../lib/guest.js';
-import { formatIsoTime } from '../lib/time.js';
 import { MIB } from '../lib/units.js';
-import { snapshotNodes, type MountNode, type MountSpec } from '../repository/mount-spec.js';
+import { allNodes, oneSnapshot } from '../repository/mount-contents.js';
+import type { MountNode, MountSpec } from '../repository/mount-spec.js';
 import { startMount, type Mount } from '../repository/mount.js';
 import type { Repository } from '../repository/repository.js';
-import { resolveSnapshot } from '../repository/snapshot-reference.js';
 import { sizeArgument } from './arguments.js';
 import { EXIT, printLine, type Action, type CommandContext } from './context.js';
 import { runs } from './run.js';
@@ -31,7 +29,7 @@ export function registerMount(program: Command, context: CommandContext): void {
     .summary('mount snapshots as read-only files')
     .description(
       'Mounts one snapshot, or all of them as qemu/100/2026-11-22T04:17:14Z/, on the empty directory DIR: every disk as NAME.raw, ' +
-        'the configurations as they are. Damaged data is an I/O error, never wrong bytes. It goes on until it is unmounted.',
+        'the configurations as they are, the log of the backup as backup.log. Damaged data is an I/O error, never wrong bytes. It goes on until it is unmounted.',
     )
     .usage('[options] <store> [snapshot] <dir>')
     .argument('<store>', 'storage id, path of a storage, or the repository itself')
@@ -58,9 +56,13 @@ async function mount(context: CommandContext, args: readonly string[], options: 
     throw new VzvaultError('E_ARGUMENT_INVALID', 'name a storage, a snapshot if you want only one, and a directory');
   }
   const reference = rest.length === 2 ? rest[0] : undefined;
+  const leftOut = (what: string): void => {
+    context.terminal.err(`vzvault: left out ${printable(what)}\n`);
+  };
   const mounted = await withRepository(context, store, async (repository) => {
+    const { snapshots } = repository;
     const nodes =
-      reference === undefined ? await allNodes(context, repository) : await oneSnapshot(repository, reference);
+      reference === undefined ? await allNodes(snapshots, leftOut) : await oneSnapshot(snapshots, reference, leftOut);
     return await start(context, repository, resolve(directory), nodes, options);
   });
   if (options.foreground !== true) {
@@ -117,20 +119,4 @@ async function stay({ signal }: CommandContext, mounted: Mount): Action {
   await Promise.race([mounted.ended, stop]);
   await mounted.stop();
   return EXIT.ok;
-}
-
-async function oneSnapshot({ snapshots }: Repository, reference: string): Promise<MountNode[]> {
-  return snapshotNodes(await snapshots.read(await resolveSnapshot(snapshots, reference)));
-}
-
-/** All that can be read; damaged ones are named and left out. */
-async function allNodes({ terminal }: CommandContext, { snapshots }: Repository): Promise<MountNode[]> {
-  const nodes: MountNode[] = [];
-  for (const { id, damage } of await snapshots.list()) {
-    if (damage === null)
-      nodes.push(...snapshotNodes(await snapshots.read(id), `${formatGuest(id)}/${formatIsoTime(id.timeSeconds)}/`));
-    else terminal.err(`vzvault: left out ${formatSnapshotId(id)}: ${printable(damage)}\n`);
-  }
-  if (nodes.length === 0) throw new VzvaultError('E_SNAPSHOT_MISSING', 'there is nothing to mount');
-  return nodes;
 }

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { formatIsoTime } from '../lib/time.js';
 import { formatBytes, formatRatio } from '../lib/units.js';
 import type { Repository } from '../repository/repository.js';
+import { verifyStateOf } from '../repository/snapshots.js';
 import { EXIT, printJson, type Action, type CommandContext } from './context.js';
 import { runs } from './run.js';
 import { formatFacts } from './table.js';
@@ -67,7 +68,7 @@ async function figuresOf(repository: Repository): Promise<Figures> {
     chunkSizeBytes,
     guests: new Set(entries.map(({ id }) => `${id.guestType}/${id.vmid}`)).size,
     snapshots: entries.length,
-    damagedSnapshots: entries.filter((entry) => entry.damage !== null).length,
+    damagedSnapshots: entries.filter((entry) => verifyStateOf(entry) === 'damaged').length,
     logicalBytes: entries.reduce((sum, entry) => sum + (entry.summary?.sizeBytes ?? 0), 0),
     uniqueBytes: plainBytes,
     storedBytes: packBytes,

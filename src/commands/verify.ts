@@ -1,12 +1,18 @@
-/** vzvault verify: reads everything and says what is damaged. */
+/**
+ * vzvault verify: reads everything, or all of some snapshots, says what is damaged, and keeps with each snapshot what was found.
+ *
+ * What was found is kept as soon as the snapshot is through, so that an interrupted run has told what it knows. Where the repository
+ * cannot be written (a copy that is mounted read-only), verifying goes on and one line says so.
+ */
 
 import type { Command } from 'commander';
 import type { ChunkStore, CopyProgress, Damage, VerifyResult } from '../engine/types.js';
-import { VzvaultError, type ErrorCode } from '../lib/errors.js';
-import { formatSnapshotId } from '../lib/guest.js';
+import { toVzvaultError, VzvaultError, type ErrorCode } from '../lib/errors.js';
+import { formatSnapshotId, type SnapshotId } from '../lib/guest.js';
 import { formatBytes, formatDuration, formatRate } from '../lib/units.js';
 import type { Repository } from '../repository/repository.js';
 import type { SnapshotVolume } from '../repository/snapshot-document.js';
+import { resolveSnapshot } from '../repository/snapshot-reference.js';
 import type { SnapshotEntry } from '../repository/snapshots.js';
 import { EXIT, printJson, printLine, type Action, type CommandContext } from './context.js';
 import { withProgress } from './progress.js';
@@ -28,23 +34,29 @@ export function registerVerify(program: Command, context: CommandContext): void 
     .command('verify')
     .summary('read everything and report damage')
     .description(
-      'Reads every pack and every chunk in it, then the document and the maps of every snapshot, and every chunk that they refer to. ' +
-        'Nothing is changed. Exit code 3 says that something is damaged.',
+      'Reads every pack and every chunk in it, then the document and the maps of every snapshot, and every chunk that they refer to; ' +
+        'or, where snapshots are named, only these and what they refer to. What was found is kept with each snapshot: list and show tell ' +
+        'it, and no backup builds on a damaged one. Exit code 3 says that something is damaged.',
     )
     .argument('<store>', 'storage id, path of a storage, or the repository itself')
+    .argument('[snapshot...]', 'only these: qemu/100@2026-11-22T04:17:14Z, qemu/100@latest or volume names')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
       `
 Examples:
   vzvault verify nas
+  vzvault verify nas qemu/100@latest
   vzvault verify nas --json | jq '.snapshots[] | select(.damages != [])'`,
     )
     .action(runs(context, verify));
 }
 
-async function verify(context: CommandContext, [store = '']: readonly string[], { json }: { json?: boolean }): Action {
-  const report = await withRepository(context, store, (repository) => verifyRepository(context, repository));
+async function verify(context: CommandContext, args: readonly string[], { json }: { json?: boolean }): Action {
+  const [store = '', ...references] = args;
+  const report = await withRepository(context, store, (repository) =>
+    references.length === 0 ? verifyRepository(context, repository) : verifyNamed(context, repository, references),
+  );
   const isDamaged = report.damages.length > 0 || report.snapshots.some((snapshot) => snapshot.damages.length > 0);
   if (json === true) printJson(context.terminal, report);
   else printReport(context, report, isDamaged);
@@ -60,13 +72,42 @@ async function verifyRepository(context: CommandContext, repository: Repository)
     progress.finish(`${formatBytes(result.packBytes)} read in ${pace}`);
     return result;
   });
-  const volumes = new VolumeVerifier(context, store);
-  const snapshots: SnapshotReport[] = [];
+  return { ...packs, snapshots: await verifySnapshots(context, repository, entries) };
+}
+
+async function verifyNamed(
+  context: CommandContext,
+  repository: Repository,
+  references: readonly string[],
+): Promise<Report> {
+  const { snapshots } = repository;
+  const ids = new Map<string, SnapshotId>();
+  for (const reference of references) {
+    const id = await resolveSnapshot(snapshots, reference);
+    ids.set(formatSnapshotId(id), id);
+  }
+  const entries: SnapshotEntry[] = [];
+  for (const id of ids.values()) entries.push(await snapshots.get(id));
+  const noPacks = { packs: 0, packBytes: 0, chunks: 0, damages: [] };
+  return { ...noPacks, snapshots: await verifySnapshots(context, repository, entries) };
+}
+
+async function verifySnapshots(
+  context: CommandContext,
+  repository: Repository,
+  entries: readonly SnapshotEntry[],
+): Promise<SnapshotReport[]> {
+  const volumes = new VolumeVerifier(context, await repository.openStore());
+  const keeper = new StateKeeper(context, repository);
+  const reports: SnapshotReport[] = [];
   for (const entry of entries) {
     // Hours may lie between the listing and this; what was removed meanwhile is no damage.
-    if (await isThere(repository, entry)) snapshots.push(await verifySnapshot(repository, volumes, entry));
+    if (!(await isThere(repository, entry))) continue;
+    const report = await verifySnapshot(repository, volumes, entry);
+    await keeper.keep(entry.id, report.damages);
+    reports.push(report);
   }
-  return { ...packs, snapshots };
+  return reports;
 }
 
 async function isThere({ snapshots }: Repository, { id }: SnapshotEntry): Promise<boolean> {
@@ -113,6 +154,35 @@ function isOneOf(error: unknown, ...codes: readonly ErrorCode[]): error is Vzvau
   return error instanceof VzvaultError && codes.includes(error.code);
 }
 
+/** Writes the verify states. */
+class StateKeeper {
+  #hasWarned = false;
+
+  constructor(
+    private readonly context: CommandContext,
+    private readonly repository: Repository,
+  ) {}
+
+  async keep(id: SnapshotId, damages: readonly Damage[]): Promise<void> {
+    const { clock, terminal } = this.context;
+    const state = damages.length === 0 ? 'ok' : 'damaged';
+    const checked = { state, checkedAtSeconds: clock.nowSeconds(), message: messageOf(damages) } as const;
+    try {
+      await this.repository.snapshots.sidecars.setVerifyState(id, checked);
+    } catch (error) {
+      if (isOneOf(error, 'E_SNAPSHOT_MISSING') || this.#hasWarned) return;
+      this.#hasWarned = true;
+      const { line } = toVzvaultError(error);
+      terminal.err(`vzvault: what is found cannot be kept with the snapshots: ${printable(line)}\n`);
+    }
+  }
+}
+
+function messageOf([first, ...others]: readonly Damage[]): string {
+  if (first === undefined) return '';
+  return `${first.code} ${first.message}${others.length === 0 ? '' : ` (and ${others.length} more)`}`;
+}
+
 /** Reads each map once: disks that did not change between snapshots have the same root. */
 class VolumeVerifier {
   readonly #verified = new Map<string, readonly Damage[]>();
@@ -154,6 +224,7 @@ function printReport({ terminal }: CommandContext, report: Report, isDamaged: bo
     for (const { code, message } of damages) printLine(terminal, printable(`${code} ${snapshot}: ${message}`));
   }
   const damaged = report.snapshots.filter((snapshot) => snapshot.damages.length > 0).length;
-  const what = `${report.packs} packs (${formatBytes(report.packBytes)}), ${report.chunks} chunks, ${report.snapshots.length} snapshots`;
+  const packs = `${report.packs} packs (${formatBytes(report.packBytes)}), ${report.chunks} chunks, `;
+  const what = `${report.packs === 0 ? '' : packs}${report.snapshots.length} snapshots`;
   printLine(terminal, isDamaged ? `${what}: DAMAGED, ${damaged} snapshots are touched` : `${what}: all intact`);
 }

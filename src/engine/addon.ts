@@ -9,6 +9,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { isErrorCode, toVzvaultError, VzvaultError } from '../lib/errors.js';
 import type {
+  BackupSource,
   CopyProgress,
   Damage,
   DirectoryEntry,
@@ -42,15 +43,14 @@ export interface NativeVolumeMap {
 }
 
 export interface NativeBackupOptions {
-  readonly sourceKind: 'nbd' | 'nbd-uri' | 'file';
-  /** Socket path, URI or path, by kind. */
-  readonly sourceAddress: string;
-  readonly exportName: string;
+  readonly source: BackupSource;
   /** -1: not announced. */
   readonly expectedSizeBytes: number;
   readonly chunkSizeBytes: number;
-  readonly bandwidthLimitBytesPerSecond: number;
   readonly stallTimeoutMs: number;
+  /** A `bitmapName` of null: the regions come through jobOfferRegions. */
+  readonly incremental: { readonly base: NativeVolumeMap; readonly bitmapName: string | null } | null;
+  readonly discard: boolean;
 }
 
 /** The exports of native/addon. */
@@ -75,9 +75,13 @@ export interface NativeAddon {
   jobCancel(job: JobHandle): void;
   jobBackupProgress(job: JobHandle): VolumeProgress;
   jobCopyProgress(job: JobHandle): CopyProgress;
+  /** True when the backup wants a batch, false when it will want none any more. Asked again after each batch. */
+  jobRegionsWanted(job: JobHandle): Promise<boolean>;
+  /** The batch that was wanted, in pairs of offset and length. */
+  jobOfferRegions(job: JobHandle, regions: Float64Array, done: boolean): void;
 
   storeOpen(path: string, cacheDirectory: string): Promise<StoreHandle>;
-  storeWriter(store: StoreHandle, zstdLevel: number): Promise<WriterHandle>;
+  storeWriter(store: StoreHandle, zstdLevel: number, bandwidthLimitBytesPerSecond: number): Promise<WriterHandle>;
   storeStatistics(store: StoreHandle): Promise<StoreStatistics>;
   storeRefresh(store: StoreHandle): Promise<void>;
   storeClose(store: StoreHandle): Promise<void>;

@@ -1,5 +1,7 @@
 /** Checks of what is handed to the addon, which itself trusts its arguments' ranges. All throw E_ARGUMENT_INVALID. */
 import { VzvaultError } from '../lib/errors.js';
+import type { NativeVolumeMap } from './addon.js';
+import type { VolumeMap } from './types.js';
 
 export function requireInteger(name: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER): number {
   if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
@@ -15,4 +17,12 @@ export function requirePath(name: string, value: string): string {
 export function requireText(name: string, value: string): string {
   if (!value.includes('\0')) return value;
   throw new VzvaultError('E_ARGUMENT_INVALID', `${name} holds a NUL character`);
+}
+
+export function nativeMap(map: VolumeMap): NativeVolumeMap {
+  return {
+    sizeBytes: requireInteger('sizeBytes', map.sizeBytes, 0),
+    chunkSizeBytes: requireInteger('chunkSizeBytes', map.chunkSizeBytes, 1, 0xffff_ffff),
+    rootId: map.rootId,
+  };
 }

@@ -10,7 +10,7 @@ import type { DocumentKind, Engine } from './types.js';
 export type * from './types.js';
 
 /** docs/format.md, Document: the byte at 12. */
-const documentKinds: Readonly<Record<DocumentKind, number>> = { snapshot: 1, notes: 2, log: 3 };
+const documentKinds: Readonly<Record<DocumentKind, number>> = { snapshot: 1, notes: 2, log: 3, 'verify-state': 4 };
 
 export const engine: Engine = {
   openDirectory,

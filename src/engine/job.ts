@@ -2,6 +2,7 @@
  * Long native jobs: progress is looked at while they run, and an AbortSignal stops them. A job that does not end soon after hangs in the
  * kernel, and is then left to it: its promise rejects, its threads end when the kernel lets them.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { VzvaultError } from '../lib/errors.js';
 import { awaitNative, callNative, type JobHandle, type NativeAddon } from './addon.js';
 import type { JobControl } from './types.js';
@@ -31,6 +32,17 @@ export async function runJob<Progress, T>(
     clearInterval(reporting);
     stop.forget();
   }
+}
+
+/** Waits for a job that was cancelled to settle, however it does, and not for one that hangs. */
+export async function settledSoon(job: Promise<unknown>): Promise<void> {
+  const waiting = new AbortController();
+  const ignored = (): void => undefined;
+  await Promise.race([
+    job.then(ignored, ignored),
+    sleep(hangsAfterMs, undefined, { signal: waiting.signal }).catch(ignored),
+  ]);
+  waiting.abort();
 }
 
 /** Cancels the job when the signal is aborted. `hanging` rejects when it should have ended by then, and never resolves. */

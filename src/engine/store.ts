@@ -1,17 +1,10 @@
 /** ChunkStore and SnapshotWriter over the addon. */
 import { awaitNative } from './addon.js';
-import type { JobHandle, NativeAddon, NativeBackupOptions, NativeVolumeMap, StoreHandle } from './addon.js';
-import { requireInteger, requirePath, requireText } from './arguments.js';
+import type { JobHandle, NativeAddon, StoreHandle } from './addon.js';
+import { nativeMap, requireInteger, requirePath } from './arguments.js';
+import { backUpVolume } from './backup-volume.js';
 import { runJob } from './job.js';
-import type {
-  BackupSource,
-  ChunkStore,
-  CopyProgress,
-  SnapshotWriter,
-  VolumeBackupOptions,
-  VolumeMap,
-  VolumeProgress,
-} from './types.js';
+import type { ChunkStore, CopyProgress, SnapshotWriter, WriterOptions } from './types.js';
 
 // What zstd offers without its long-range modes.
 const highestZstdLevel = 19;
@@ -27,7 +20,7 @@ export async function openStore(options: {
 
 function chunkStore(handle: StoreHandle): ChunkStore {
   return {
-    writer: async ({ zstdLevel }) => openWriter(handle, requireInteger('zstdLevel', zstdLevel, 1, highestZstdLevel)),
+    writer: async (options) => openWriter(handle, options),
     restoreVolume: async (map, target, control) => {
       const path = requirePath('target', target.path);
       return runJob(control, copyProgress, async (native, job) =>
@@ -44,60 +37,17 @@ function chunkStore(handle: StoreHandle): ChunkStore {
   };
 }
 
-async function openWriter(store: StoreHandle, zstdLevel: number): Promise<SnapshotWriter> {
-  const handle = await awaitNative(async (native) => native.storeWriter(store, zstdLevel));
+async function openWriter(store: StoreHandle, options: WriterOptions): Promise<SnapshotWriter> {
+  const zstdLevel = requireInteger('zstdLevel', options.zstdLevel, 1, highestZstdLevel);
+  const limit = requireInteger('bandwidthLimitBytesPerSecond', options.bandwidthLimitBytesPerSecond, 0);
+  const handle = await awaitNative(async (native) => native.storeWriter(store, zstdLevel, limit));
   return {
-    backupVolume: async (options, control) => {
-      const plain = backupOptions(options);
-      return runJob(control, backupProgress, async (native, job) => native.writerBackupVolume(handle, job, plain));
-    },
+    backupVolume: async (volume, control) => backUpVolume(handle, volume, control),
     flush: async () => awaitNative(async (native) => native.writerFlush(handle)),
     close: async () => awaitNative(async (native) => native.writerClose(handle)),
   };
 }
 
-function backupProgress(native: NativeAddon, job: JobHandle): VolumeProgress {
-  return native.jobBackupProgress(job);
-}
-
 function copyProgress(native: NativeAddon, job: JobHandle): CopyProgress {
   return native.jobCopyProgress(job);
-}
-
-function nativeMap(map: VolumeMap): NativeVolumeMap {
-  return {
-    sizeBytes: requireInteger('sizeBytes', map.sizeBytes, 0),
-    chunkSizeBytes: requireInteger('chunkSizeBytes', map.chunkSizeBytes, 1, 0xffff_ffff),
-    rootId: map.rootId,
-  };
-}
-
-function backupOptions(options: VolumeBackupOptions): NativeBackupOptions {
-  const { expectedSizeBytes } = options;
-  return {
-    ...sourceFields(options.source),
-    expectedSizeBytes: expectedSizeBytes === undefined ? -1 : requireInteger('expectedSizeBytes', expectedSizeBytes, 0),
-    chunkSizeBytes: requireInteger('chunkSizeBytes', options.chunkSizeBytes, 1, 0xffff_ffff),
-    bandwidthLimitBytesPerSecond: requireInteger(
-      'bandwidthLimitBytesPerSecond',
-      options.bandwidthLimitBytesPerSecond,
-      0,
-    ),
-    stallTimeoutMs: requireInteger('stallTimeoutMs', options.stallTimeoutMs, 1, 0x7fff_ffff),
-  };
-}
-
-function sourceFields(source: BackupSource): Pick<NativeBackupOptions, 'sourceKind' | 'sourceAddress' | 'exportName'> {
-  switch (source.kind) {
-    case 'nbd':
-      return {
-        sourceKind: 'nbd',
-        sourceAddress: requirePath('socketPath', source.socketPath),
-        exportName: requireText('exportName', source.exportName),
-      };
-    case 'nbd-uri':
-      return { sourceKind: 'nbd-uri', sourceAddress: requireText('uri', source.uri), exportName: '' };
-    case 'file':
-      return { sourceKind: 'file', sourceAddress: requirePath('path', source.path), exportName: '' };
-  }
 }

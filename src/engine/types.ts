@@ -50,7 +50,7 @@ export interface RepositoryDirectory {
   close(): void;
 }
 
-export type DocumentKind = 'snapshot' | 'notes' | 'log';
+export type DocumentKind = 'snapshot' | 'notes' | 'log' | 'verify-state';
 
 /** A volume's geometry and the root of its map. `rootId` is 64 zeroes for a volume that is all zero. */
 export interface VolumeMap {
@@ -65,33 +65,82 @@ export type BackupSource =
   | { readonly kind: 'nbd'; readonly socketPath: string; readonly exportName: string }
   | { readonly kind: 'nbd-uri'; readonly uri: string }
   /** Regular file or block device. Holes are found with SEEK_DATA. */
-  | { readonly kind: 'file'; readonly path: string };
+  | { readonly kind: 'file'; readonly path: string }
+  /**
+   * An open file of a disk, which is duplicated before backupVolume returns its promise: it may be closed from then on. `name` is
+   * what messages call it. Opened with O_DIRECT it is read in aligned pieces.
+   */
+  | { readonly kind: 'descriptor'; readonly fd: number; readonly name: string };
+
+/** [offset, length] in bytes. */
+export type Region = readonly [number, number];
+
+/** Where an incremental backup learns what changed. */
+export type DirtyRegions =
+  /** The bitmap that the export itself offers (`qemu:dirty-bitmap:NAME`). Only for sources of the kind `nbd`. */
+  | { readonly kind: 'bitmap'; readonly bitmapName: string }
+  /**
+   * Asked for a batch at a time, when the one before was used up; at most 65,536 regions, ascending, not overlapping (they may
+   * touch); `done` with the last. A batch may be empty. Not asked again after `done`, nor once the backup ended, which may leave
+   * a call unanswered. A rejection ends the backup with it. No answer for `stallTimeoutMs`: E_SOURCE_STALLED.
+   */
+  | {
+      readonly kind: 'batches';
+      readonly next: () => Promise<{ readonly regions: readonly Region[]; readonly done: boolean }>;
+    };
+
+/** What an incremental backup builds on. */
+export interface IncrementalOptions {
+  /**
+   * Of the same size and chunk size, else E_ARGUMENT_INVALID. What is in no dirty region is as there; the new map is complete by
+   * itself. E_CHUNK_MISSING or E_CHUNK_DAMAGED where its nodes on the way to a dirty region cannot be read.
+   */
+  readonly base: VolumeMap;
+  readonly dirty: DirtyRegions;
+}
 
 export interface VolumeBackupOptions {
   readonly source: BackupSource;
   /** What was announced; another size of the source is E_SOURCE_SIZE. Undefined: take the source's. */
   readonly expectedSizeBytes?: number;
   readonly chunkSizeBytes: number;
-  /** 0: none. */
-  readonly bandwidthLimitBytesPerSecond: number;
   /** No answer of the source for this long: E_SOURCE_STALLED. */
   readonly stallTimeoutMs: number;
+  /**
+   * Null: the whole source is read. Else nothing outside the dirty regions is touched. E_SOURCE_BITMAP where the regions cannot
+   * be read, are out of order, or do not begin and end where chunks do.
+   */
+  readonly incremental: IncrementalOptions | null;
+  /**
+   * Ranges of the source are discarded, in whole 4 MiB granules, once all of their chunks are durable here or zero; those that lie in
+   * the writer's last pack are not. Only for a source that exists for this backup. Refused by sources of the kind `file`.
+   */
+  readonly discard: boolean;
 }
 
-/** Monotonic counters of one volume's backup. processed = read + holes. */
+/** Monotonic counters of one volume's backup. In the end processed = size = unchanged + zero + reused + new. */
 export interface VolumeProgress {
   readonly sizeBytes: number;
+  /** Read, passed over as a hole, or unchanged. */
   readonly processedBytes: number;
+  /** Outside the dirty regions: neither read nor looked at. */
+  readonly unchangedBytes: number;
   readonly readBytes: number;
   /** Zero: read and found zero, or known to be a hole. */
   readonly zeroBytes: number;
   readonly reusedBytes: number;
   readonly newBytes: number;
+  /** Of the new: what it takes in packs, compressed. */
+  readonly writtenBytes: number;
+  /** Of the source, given back to it. */
+  readonly discardedBytes: number;
 }
 
 export interface VolumeBackupResult {
   readonly map: VolumeMap;
   readonly counters: VolumeProgress;
+  /** Why the source refused or did not answer a discard (none was tried after it); null where all went well. Fails nothing. */
+  readonly discardRefusal: string | null;
 }
 
 export interface JobControl<Progress> {
@@ -99,6 +148,12 @@ export interface JobControl<Progress> {
   readonly onProgress?: (progress: Progress) => void;
   /** Stops the job: it rejects with E_CANCELLED, soon, or at once where a kernel call hangs. */
   readonly signal?: AbortSignal;
+}
+
+export interface WriterOptions {
+  readonly zstdLevel: number;
+  /** Of what is read for all volumes together; 0: none. */
+  readonly bandwidthLimitBytesPerSecond: number;
 }
 
 /** Writes the chunks of one snapshot. Several volumes go through it one after the other or at once. */
@@ -141,7 +196,7 @@ export interface StoreStatistics {
 
 /** The chunks of one repository, opened: its index is in place and packs can be read and written. */
 export interface ChunkStore {
-  writer(options: { readonly zstdLevel: number }): Promise<SnapshotWriter>;
+  writer(options: WriterOptions): Promise<SnapshotWriter>;
   /** Writes a volume to a file or block device: sparse where the target allows, never reading a hole. */
   restoreVolume(
     map: VolumeMap,

@@ -203,6 +203,11 @@ export const ERRORS = {
     actor: 'admin',
     hint: 'the disk has another size than announced; was it resized during the backup?',
   },
+  E_SOURCE_BITMAP: {
+    retryable: true,
+    actor: 'time',
+    hint: 'what changed on this disk is not known for sure; run the backup again, it reads the whole disk',
+  },
   E_SOURCE_STALLED: {
     retryable: true,
     actor: 'admin',

@@ -18,8 +18,8 @@ export const rpcLimits = {
   values: 1_048_576,
   /** Base64 of the largest file (8 MiB), rounded up. */
   stringBytes: 12 * MIB,
-  /** Descriptors with one frame. */
-  fds: 16,
+  /** Descriptors with one frame: one for each of `argumentLimits.disks`. Linux allows 253 (SCM_MAX_FD). */
+  fds: 64,
   /** Unanswered requests that one peer may have with us. Our own clients have one. */
   unansweredRequests: 256,
 } as const;
@@ -52,6 +52,10 @@ export const argumentLimits = {
   notesCharacters: 64 * KIB,
   /** A guest's configuration or firewall file, before base64. */
   configBytes: 8 * MIB,
+  /** A task log that is kept with its snapshot; the plugin cuts longer ones in the middle. */
+  logBytes: 4 * MIB,
+  /** Of one answer about dirty regions: some 80 KiB; 16 GiB of disk where every other granule is dirty. */
+  dirtyRegions: 4_096,
   /** A VM has at most 4 IDE, 6 SATA, 31 SCSI, 16 VirtIO, an EFI and a TPM disk. */
   disks: 64,
   /** Entries of one storage.list answer. */
@@ -68,6 +72,10 @@ export const repositoryLimits = {
   sealedDocumentBytes: 16 * MIB + 64 * KIB + 88,
   /** docs/format.md: what a document holds, opened. */
   documentBytes: 16 * MIB,
+  /** A sealed verify state: its message is cut far below. Every listing reads those of all that it lists. */
+  sealedVerifyStateBytes: 64 * KIB,
+  /** What verification says of a damaged snapshot: the first thing that it found. At most six bytes a character in JSON. */
+  verifyMessageCharacters: 4_096,
   /** Disks of one snapshot: above `argumentLimits.disks`, since reading is generous. */
   volumes: 256,
   /** guest.conf and firewall.conf today. */
@@ -118,8 +126,24 @@ export const sessionLimits = {
   unmountMs: 30_000,
 } as const;
 
+/** Bounds of what is kept of a task's log. */
+export const taskLogLimits = {
+  /** Our lines of one backup: a week of progress at a line per 10 s has 60,000, some 6 MiB. The beginning says how it began ... */
+  headBytes: 256 * KIB,
+  /** ... and the end what it came to; what lies between is left out first. */
+  tailBytes: 768 * KIB,
+  /** A line; longer ones are cut, as the server cuts them (`serverLimits.logLineCharacters`). */
+  lineCharacters: 4_096,
+  /** In all, with Proxmox VE's lines: what a file of a mount can hold (docs/mount.md), half of what a document can. */
+  mergedBytes: 8 * MIB,
+} as const;
+
 /** Bounds of the dealings with vzvault-fuse. */
 export const mountLimits = {
+  /** Logs in one mount of all snapshots, before base64: with it a third of what docs/mount.md gives to a spec. */
+  logBytes: 16 * MIB,
+  /** docs/mount.md: the content of a small file. */
+  fileBytes: 8 * MIB,
   /** Opening the index of a large repository over a slow link, for the first time on this machine. */
   readyMs: 120_000,
   /** Unmounting is quick unless the storage hangs; then it is done by force. */

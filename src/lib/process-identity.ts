@@ -18,6 +18,8 @@ export interface ProcessTable {
   identify(pid: number): ProcessIdentity | null;
   /** The arguments of a running process; empty where there is none. */
   commandLine(pid: number): readonly string[];
+  /** Random, made anew by the kernel at every boot (random(4)); null where /proc is not there. */
+  bootId(): string | null;
 }
 
 export const systemProcesses: ProcessTable = {
@@ -30,6 +32,7 @@ export const systemProcesses: ProcessTable = {
     const text = readProc(pid, 'cmdline') ?? '';
     return text === '' ? [] : text.replace(/\0$/, '').split('\0');
   },
+  bootId: () => read('/proc/sys/kernel/random/boot_id')?.trim() ?? null,
 };
 
 export function isAlive(process: ProcessIdentity, table: ProcessTable): boolean {
@@ -46,9 +49,12 @@ export function parseStartTicks(stat: string): number | null {
 }
 
 function readProc(pid: number, file: string): string | null {
-  if (!Number.isSafeInteger(pid) || pid < 1) return null;
+  return Number.isSafeInteger(pid) && pid >= 1 ? read(`/proc/${pid}/${file}`) : null;
+}
+
+function read(path: string): string | null {
   try {
-    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
+    return readFileSync(path, 'utf8');
   } catch {
     return null;
   }

@@ -1,4 +1,5 @@
 /** What a handler of the provider knows of the call that it answers, and the parts of params that recur. */
+import type { Region } from '../engine/types.js';
 import type { GuestType } from '../lib/guest.js';
 
 export type LogLevel = 'info' | 'warn' | 'err';
@@ -12,11 +13,25 @@ export interface Call {
   log(level: LogLevel, message: string): void;
 }
 
+/** The call that backs a VM up. */
+export interface VmCall extends Call {
+  /** Open files of the disks, in their order, where the mechanism is file-handle. Closed by others, not before the call is answered. */
+  readonly descriptors: readonly number[];
+  /** Asks the caller for a disk's next dirty regions. Rejects where the caller is gone or fails. */
+  nextDirtyRegions(device: string): Promise<{ readonly regions: readonly Region[]; readonly done: boolean }>;
+}
+
+export type VmMechanism = 'nbd' | 'file-handle';
+
 /** A section of storage.cfg, as the plugin sends it. */
 export interface StorageSection {
   readonly id: string;
   readonly path: string;
   readonly isMountpoint: string;
+  /** Tells a section that was removed and added again under its old id from the one before; absent in one written by hand. */
+  readonly instance?: string;
+  /** nbd where it is absent. */
+  readonly vmMechanism?: VmMechanism;
 }
 
 export interface GuestCall {
@@ -30,8 +45,10 @@ export interface DiskRequest {
   readonly sizeBytes: number;
   /** As Proxmox VE says it. */
   readonly bitmapMode: 'none' | 'new' | 'reuse';
-  /** The socket of the NBD export; its name is the device's. */
-  readonly nbdPath: string;
+  /** What QEMU counted as dirty; null where it is not known. */
+  readonly dirtyBytes: number | null;
+  /** The socket of the NBD export, whose name is the device's; null with the mechanism file-handle. */
+  readonly nbdPath: string | null;
   readonly bitmapName: string | null;
 }
 

@@ -1,9 +1,9 @@
 /**
  * The backup of one guest, as Proxmox VE's provider calls drive it:
  *
- *     begun ── run ──→ running ── commit ──→ committed
- *       │                 └────── fail ────→ failed
- *       └───────────── end (from anywhere) ─────────→ ended
+ *     begun ── query ──→ begun ── run ──→ running ── commit ──→ committed
+ *       │                            └────── fail ────→ failed
+ *       └───────────── end (from anywhere) ──────────────────→ ended ── keepLog ──→ ended
  *
  * Invariants: the snapshot is committed before `run` answers, since QEMU forgets what is dirty then; nothing that comes later takes a
  * committed snapshot back, whatever Proxmox VE says about success (a hook or prune that fails afterwards is reported as a
@@ -11,23 +11,27 @@
  * guest stays claimed from the beginning to the end.
  */
 import type { Clock } from '../lib/clock.js';
-import { abortReason, withDeadline, withSignal } from '../lib/deadline.js';
+import { crashPoint } from '../lib/crash-points.js';
+import { abortReason, withDeadline } from '../lib/deadline.js';
 import { toVzvaultError, VzvaultError } from '../lib/errors.js';
 import { formatGuest, type SnapshotId } from '../lib/guest.js';
 import { sessionLimits } from '../lib/limits.js';
 import type { Logger } from '../lib/logger.js';
 import type { ProcessIdentity } from '../lib/process-identity.js';
-import { beginBackup, type BackupResult, type BackupSession } from '../repository/backup-session.js';
+import type { BackupResult } from '../repository/backup-session.js';
 import type { Repository } from '../repository/repository.js';
-import { addProgress, DriveProgress, driveStartLine, noProgress, summaryLines } from './backup-progress.js';
-import type { Call, DiskRequest, VmBackupRequest } from './call.js';
+import type { VmBackupRequest, VmCall, VmMechanism } from './call.js';
+import type { DiscardSwitch } from './discard-switch.js';
+import type { GuestBitmaps } from './guest-bitmaps.js';
 import { StateMachine, type Transitions } from './state-machine.js';
+import { TaskLog } from './task-log.js';
+import { backUpVm } from './vm-backup.js';
 
 type BackupState = 'begun' | 'running' | 'committed' | 'failed' | 'ended';
-type BackupEvent = 'run' | 'commit' | 'fail' | 'end';
+type BackupEvent = 'query' | 'run' | 'commit' | 'fail' | 'end';
 
 const transitions: Transitions<BackupState, BackupEvent> = {
-  begun: { run: 'running', end: 'ended' },
+  begun: { query: 'begun', run: 'running', end: 'ended' },
   running: { commit: 'committed', fail: 'failed' },
   committed: { end: 'ended' },
   failed: { end: 'ended' },
@@ -40,6 +44,10 @@ export interface GuestBackupOptions {
   readonly snapshotId: SnapshotId;
   /** Of the job, which outlives the backup. */
   readonly repository: Repository;
+  readonly vmMechanism: VmMechanism;
+  readonly bitmaps: GuestBitmaps;
+  /** Of the job. */
+  readonly discards: DiscardSwitch;
   /** Gives the guest free. */
   readonly releaseGuest: () => void;
   readonly createdBy: { readonly version: string; readonly hostname: string };
@@ -53,12 +61,14 @@ export class GuestBackupSession {
   readonly owner: ProcessIdentity;
   readonly #machine: StateMachine<BackupState, BackupEvent>;
   readonly #stop = new AbortController();
+  readonly #taskLog: TaskLog;
   #running: Promise<unknown> = Promise.resolve();
   #result: BackupResult | null = null;
 
   constructor(private readonly options: GuestBackupOptions) {
     ({ id: this.id, owner: this.owner } = options);
     this.#machine = new StateMachine(`the backup of ${formatGuest(options.snapshotId)}`, transitions, 'begun');
+    this.#taskLog = new TaskLog(options.clock);
   }
 
   get state(): BackupState {
@@ -71,21 +81,30 @@ export class GuestBackupSession {
   }
 
   /** E_UNSUPPORTED for guests that cannot be backed up. */
-  mechanism(): 'nbd' {
-    const { guestType } = this.options.snapshotId;
-    if (guestType === 'qemu') return 'nbd';
-    throw new VzvaultError(
-      'E_UNSUPPORTED',
-      `backing up ${formatGuest(this.options.snapshotId)}: containers are not supported`,
-    );
+  mechanism(): VmMechanism {
+    const { snapshotId, vmMechanism } = this.options;
+    if (snapshotId.guestType === 'qemu') return vmMechanism;
+    throw new VzvaultError('E_UNSUPPORTED', `backing up ${formatGuest(snapshotId)}: containers are not supported`);
+  }
+
+  /** For each disk whether its bitmap is used or begins anew. */
+  async queryIncremental(
+    qemuPid: number | null,
+    disks: Readonly<Record<string, { readonly sizeBytes: number }>>,
+  ): Promise<Record<string, 'new' | 'use'>> {
+    this.mechanism();
+    this.#machine.fire('query');
+    const modes = await this.options.bitmaps.query(qemuPid, disks);
+    crashPoint('incremental-queried');
+    return modes;
   }
 
   /** Backs the disks up and commits. Rejects with nothing committed. Once only: E_SESSION_STATE. */
-  async run(request: VmBackupRequest, call: Call): Promise<BackupResult> {
+  async run(request: VmBackupRequest, call: VmCall): Promise<BackupResult> {
     this.mechanism();
     this.#machine.fire('run');
     const signal = AbortSignal.any([call.signal, this.#stop.signal]);
-    const run = this.#run(request, call, signal);
+    const run = this.#run(request, this.#remembering(call), signal);
     this.#running = run.catch(() => undefined);
     return await run;
   }
@@ -109,91 +128,44 @@ export class GuestBackupSession {
     return { addedBytes: this.addedBytes };
   }
 
-  async #run(request: VmBackupRequest, call: Call, signal: AbortSignal): Promise<BackupResult> {
-    const startedMs = this.options.clock.monotonicMs();
-    let snapshot: BackupSession | null = null;
+  /** Keeps Proxmox VE's log of the guest's task, with our lines in it, beside the snapshot. False where there is no snapshot. */
+  async keepLog(log: Buffer): Promise<boolean> {
+    const result = this.#result;
+    if (result === null) return false;
+    const { sidecars } = this.options.repository.snapshots;
+    const keeping = sidecars.setLog(result.id, this.#taskLog.merge(log));
+    await withDeadline(keeping, sessionLimits.openMs, 'E_STORAGE_TIMEOUT', 'storing the task log');
+    crashPoint('log-kept');
+    return true;
+  }
+
+  async #run(request: VmBackupRequest, call: VmCall, signal: AbortSignal): Promise<BackupResult> {
+    const { options } = this;
     try {
-      snapshot = await this.#begin(signal);
-      snapshot.addFile('guest.conf', Buffer.from(request.configBase64, 'base64'));
-      if (request.firewallBase64 !== null)
-        snapshot.addFile('firewall.conf', Buffer.from(request.firewallBase64, 'base64'));
-      let total = noProgress;
-      for (const disk of request.disks) {
-        total = addProgress(total, await this.#backUpDisk(snapshot, disk, request, call, signal));
-      }
-      const result = await snapshot.commit(signal);
+      const result = await backUpVm(options, request, call, signal);
       this.#result = result;
       this.#machine.fire('commit');
-      const durationMs = this.options.clock.monotonicMs() - startedMs;
-      for (const line of summaryLines(total, result.stats.addedBytes, durationMs)) call.log('info', line);
-      this.options.logger.info(
-        { backup: this.id, durationMs: Math.round(durationMs), ...result.stats },
-        'backup committed',
-      );
+      options.logger.info({ backup: this.id, ...result.stats }, 'backup committed');
       return result;
     } catch (thrown) {
       this.#machine.fire('fail');
-      await this.#abort(snapshot);
       const error = signal.aborted ? abortReason(signal) : toVzvaultError(thrown);
-      this.options.logger.warn({ backup: this.id, code: error.code }, `backup failed: ${error.message}`);
+      options.logger.warn({ backup: this.id, code: error.code }, `backup failed: ${error.message}`);
       throw error;
     }
   }
 
-  async #begin(signal: AbortSignal): Promise<BackupSession> {
-    const { repository, snapshotId: id, createdBy, clock } = this.options;
-    const beginning = beginBackup(repository, { id, createdBy, clock });
-    try {
-      return await withSignal(beginning, signal);
-    } catch (error) {
-      void beginning.then((late) => this.#abort(late)).catch(() => undefined);
-      throw error;
-    }
-  }
-
-  async #backUpDisk(
-    snapshot: BackupSession,
-    disk: DiskRequest,
-    request: VmBackupRequest,
-    call: Call,
-    signal: AbortSignal,
-  ): Promise<typeof noProgress> {
-    const { device, sizeBytes, nbdPath } = disk;
-    if (disk.bitmapMode === 'reuse') {
-      throw new VzvaultError(
-        'E_UNSUPPORTED',
-        `backing up ${device}: this version cannot read only what a bitmap marks`,
-      );
-    }
-    call.log('info', driveStartLine(device, sizeBytes));
-    const lines = new DriveProgress(device, this.options.clock);
-    const { counters } = await snapshot.backupVolume(
-      {
-        name: device,
-        source: { kind: 'nbd', socketPath: nbdPath, exportName: device },
-        expectedSizeBytes: sizeBytes,
-        bandwidthLimitBytesPerSecond: request.bandwidthLimitBytesPerSecond,
-        stallTimeoutMs: this.options.stallTimeoutMs,
+  /** The call, whose lines are kept for the log. */
+  #remembering(call: VmCall): VmCall {
+    return {
+      peer: call.peer,
+      signal: call.signal,
+      descriptors: call.descriptors,
+      nextDirtyRegions: (device) => call.nextDirtyRegions(device),
+      log: (level, message) => {
+        this.#taskLog.add(level, message);
+        call.log(level, message);
       },
-      {
-        signal,
-        onProgress: (progress) => {
-          const line = lines.update(progress);
-          if (line !== null) call.log('info', line);
-        },
-      },
-    );
-    call.log('info', lines.finished(counters));
-    return counters;
-  }
-
-  /** What cannot be cleaned up lies in tmp/ and counts as absent. */
-  async #abort(snapshot: BackupSession | null): Promise<void> {
-    try {
-      const aborting = snapshot?.abort() ?? Promise.resolve();
-      await withDeadline(aborting, sessionLimits.endMs, 'E_STORAGE_TIMEOUT', 'removing unfinished files');
-    } catch (error) {
-      this.options.logger.warn({ backup: this.id }, toVzvaultError(error).message);
-    }
+    };
   }
 }

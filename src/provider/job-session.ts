@@ -5,6 +5,8 @@
 import type { Logger } from '../lib/logger.js';
 import type { ProcessIdentity } from '../lib/process-identity.js';
 import type { Repository } from '../repository/repository.js';
+import type { StorageSection } from './call.js';
+import { DiscardSwitch } from './discard-switch.js';
 import type { GuestBackupSession } from './guest-backup-session.js';
 import { closeRepository } from './open-repository.js';
 import { StateMachine, type Transitions } from './state-machine.js';
@@ -20,6 +22,7 @@ const transitions: Transitions<JobState, JobEvent> = {
 export interface JobOptions {
   readonly id: string;
   readonly owner: ProcessIdentity;
+  readonly storage: StorageSection;
   /** Owned: closed at the end. */
   readonly repository: Repository;
   readonly logger: Logger;
@@ -29,11 +32,13 @@ export class JobSession {
   readonly id: string;
   readonly owner: ProcessIdentity;
   readonly repository: Repository;
+  readonly storage: StorageSection;
+  readonly discards = new DiscardSwitch();
   readonly #machine = new StateMachine<JobState, JobEvent>('the job', transitions, 'opened');
   readonly #backups = new Set<GuestBackupSession>();
 
   constructor(private readonly options: JobOptions) {
-    ({ id: this.id, owner: this.owner, repository: this.repository } = options);
+    ({ id: this.id, owner: this.owner, repository: this.repository, storage: this.storage } = options);
   }
 
   /** The guests' backups, in the order of their beginning. */

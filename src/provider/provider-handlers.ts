@@ -6,6 +6,7 @@
  * nothing behind.
  */
 import type { Clock } from '../lib/clock.js';
+import { crashPoint } from '../lib/crash-points.js';
 import { abortReason, withDeadline } from '../lib/deadline.js';
 import { VzvaultError } from '../lib/errors.js';
 import { formatSnapshotId, type SnapshotId } from '../lib/guest.js';
@@ -16,9 +17,11 @@ import type { ProcessTable } from '../lib/process-identity.js';
 import { formatVolumeName, parseVolumeName } from '../lib/volume-name.js';
 import { snapshotNodes } from '../repository/mount-spec.js';
 import type { RepositoryEngine } from '../repository/repository.js';
+import type { BitmapRecords } from './bitmap-records.js';
 import { BusyGuests } from './busy-guests.js';
-import type { Call, GuestCall, StorageSection, VmBackupRequest } from './call.js';
+import type { Call, GuestCall, StorageSection, VmBackupRequest, VmCall, VmMechanism } from './call.js';
 import { GuestBackupSession } from './guest-backup-session.js';
+import { GuestBitmaps } from './guest-bitmaps.js';
 import { JobSession } from './job-session.js';
 import { closeRepository, openStorage } from './open-repository.js';
 import { RestoreSession, type RestoreMounter, type RestoreRecord } from './restore-session.js';
@@ -27,6 +30,7 @@ import { ownerOf, SessionTable } from './session-table.js';
 export interface ProviderOptions {
   readonly engine: RepositoryEngine;
   readonly mounter: RestoreMounter;
+  readonly records: BitmapRecords;
   readonly processes: ProcessTable;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -61,8 +65,9 @@ export class ProviderHandlers {
       void closeRepository(repository, logger);
       throw error;
     }
-    const job = new JobSession({ id: randomId(), owner, repository, logger });
+    const job = new JobSession({ id: randomId(), owner, storage, repository, logger });
     this.#jobs.add(job);
+    crashPoint('job-begun');
     logger.info({ job: job.id, storage: storage.id, owner: owner.pid }, 'job begun');
     return { jobId: job.id };
   }
@@ -86,14 +91,17 @@ export class ProviderHandlers {
       if (!(await withDeadline(isFree, sessionLimits.openMs, 'E_STORAGE_TIMEOUT', doing))) {
         throw new VzvaultError('E_NAME_TAKEN', `there is a snapshot ${formatSnapshotId(snapshotId)} already`);
       }
-      const { createdBy, stallTimeoutMs, clock, logger } = this.options;
-      const { owner } = job;
+      const { createdBy, stallTimeoutMs, records, processes, clock, logger } = this.options;
+      const { owner, discards, storage } = job;
+      const { vmMechanism = 'nbd' } = storage;
       const backup = new GuestBackupSession({
-        ...{ id: randomId(), owner, snapshotId, repository, releaseGuest },
+        ...{ id: randomId(), owner, snapshotId, repository, vmMechanism, discards, releaseGuest },
+        bitmaps: new GuestBitmaps({ storage, snapshotId, repository, records, processes }),
         ...{ createdBy, stallTimeoutMs, clock, logger },
       });
       job.add(backup);
       this.#backups.add(backup);
+      crashPoint('backup-begun');
       logger.info({ backup: backup.id, job: job.id, snapshot: formatSnapshotId(snapshotId) }, 'backup begun');
       return { backupId: backup.id, volume: formatVolumeName(snapshotId) };
     } catch (error) {
@@ -102,25 +110,27 @@ export class ProviderHandlers {
     }
   }
 
-  async backupMechanism({ backupId }: { backupId: string }): Promise<{ mechanism: 'nbd' }> {
+  async backupMechanism({ backupId }: { backupId: string }): Promise<{ mechanism: VmMechanism }> {
     return { mechanism: this.#backups.get(backupId).mechanism() };
   }
 
-  /** No device uses a bitmap in this version: an answer without proof would corrupt silently. */
-  async backupQueryIncremental({ backupId }: { backupId: string }): Promise<{ modes: Nothing }> {
-    this.#backups.get(backupId).mechanism();
-    return { modes: {} };
+  async backupQueryIncremental(params: {
+    backupId: string;
+    qemuPid: number | null;
+    disks: Record<string, { sizeBytes: number }>;
+  }): Promise<{ modes: Record<string, 'new' | 'use'> }> {
+    return { modes: await this.#backups.get(params.backupId).queryIncremental(params.qemuPid, params.disks) };
   }
 
   async backupVm(
     params: VmBackupRequest & { backupId: string },
-    call: Call,
+    call: VmCall,
   ): Promise<{ addedBytes: number; readBytes: number; sizeBytes: number }> {
     const { stats, sizeBytes } = await this.#backups.get(params.backupId).run(params, call);
     return { addedBytes: stats.addedBytes, readBytes: stats.readBytes, sizeBytes };
   }
 
-  /** The session stays known until its job ends, so that a repeated call hears the same. */
+  /** The session stays known until its job ends, so that a repeated call hears the same, and for the log that comes last. */
   async backupEnd(params: {
     backupId: string;
     success: boolean;
@@ -131,6 +141,10 @@ export class ProviderHandlers {
     const { success, error } = params;
     this.options.logger.info({ backup: backup.id, success, error, state: backup.state }, 'backup ended');
     return await backup.end(error ?? 'Proxmox VE ended it');
+  }
+
+  async backupKeepLog(params: { backupId: string; logBase64: string }): Promise<{ kept: boolean }> {
+    return { kept: await this.#backups.get(params.backupId).keepLog(Buffer.from(params.logBase64, 'base64')) };
   }
 
   async restoreBegin(
@@ -155,6 +169,7 @@ export class ProviderHandlers {
       const spec = { version: 1, repository: path, cacheDirectory, allowOther: true, nodes } as const;
       this.#restores.add(RestoreSession.begin({ record, logger }, spec, mounter));
       logger.info({ restore: record.id, owner: owner.pid, snapshot: formatSnapshotId(snapshotId) }, 'restore begun');
+      crashPoint('restore-begun');
       return {
         restoreId: record.id,
         disks: Object.fromEntries(sizes.map(([name, sizeBytes]) => [name, { sizeBytes }])),
@@ -167,7 +182,9 @@ export class ProviderHandlers {
 
   async restoreOpenDisk(params: { restoreId: string; device: string }): Promise<{ path: string }> {
     await this.#adoption;
-    return { path: await this.#restores.get(params.restoreId).openDisk(params.device) };
+    const path = await this.#restores.get(params.restoreId).openDisk(params.device);
+    crashPoint('disk-opened');
+    return { path };
   }
 
   /** The mount serves all disks until the end: there is nothing to close for one. */
@@ -178,7 +195,9 @@ export class ProviderHandlers {
   async restoreEnd({ restoreId }: { restoreId: string }): Promise<Nothing> {
     await this.#adoption;
     const restore = this.#restores.take(restoreId);
+    crashPoint('restore-ending');
     if (restore !== undefined) await this.#endRestore(restore, 'restore ended');
+    crashPoint('restore-ended');
     return {};
   }
 

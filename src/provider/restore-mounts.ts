@@ -6,6 +6,7 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { crashPoint } from '../lib/crash-points.js';
 import { pause } from '../lib/deadline.js';
 import { toVzvaultError, VzvaultError } from '../lib/errors.js';
 import { mountLimits } from '../lib/limits.js';
@@ -39,9 +40,11 @@ export class RestoreMounts implements RestoreMounter {
       this.#files.create(record.id);
       // Before the program starts, so that a daemon that dies right now leaves no mount that nobody knows.
       this.#files.write({ ...record, mountProcess: null });
+      crashPoint('mount-recorded');
       const mount = await startMount({ directory, spec, log: { kind: 'inherit' }, signal });
       const mountProcess = this.options.processes.identify(mount.pid);
       this.#files.write({ ...record, mountProcess });
+      crashPoint('mount-ready');
       mount.release();
       void mount.ended.then(() => {
         this.options.logger.debug({ restore: record.id }, 'vzvault-fuse has ended');

@@ -12,12 +12,14 @@
 import type {
   BackupSource,
   ChunkStore,
+  IncrementalOptions,
   JobControl,
   SnapshotWriter,
   VolumeBackupResult,
   VolumeProgress,
 } from '../engine/types.js';
 import type { Clock } from '../lib/clock.js';
+import { crashPoint } from '../lib/crash-points.js';
 import { abortReason } from '../lib/deadline.js';
 import { VzvaultError } from '../lib/errors.js';
 import { formatSnapshotId, type SnapshotId } from '../lib/guest.js';
@@ -39,6 +41,8 @@ export interface BackupSessionOptions {
   readonly clock: Pick<Clock, 'nowSeconds'>;
   /** 1 (the default) … 19. */
   readonly zstdLevel?: number;
+  /** Of what is read from all sources together; 0 (the default): none. */
+  readonly bandwidthLimitBytesPerSecond?: number;
 }
 
 export interface VolumeRequest {
@@ -47,9 +51,11 @@ export interface VolumeRequest {
   readonly source: BackupSource;
   /** What was announced; another size is E_SOURCE_SIZE. */
   readonly expectedSizeBytes?: number;
-  /** 0: none. */
-  readonly bandwidthLimitBytesPerSecond: number;
   readonly stallTimeoutMs: number;
+  /** Null (the default): the whole source is read. */
+  readonly incremental?: IncrementalOptions | null;
+  /** Give the source back what is durable here; false by default. Only for a source that exists for this backup. */
+  readonly discard?: boolean;
 }
 
 export interface BackupResult {
@@ -67,7 +73,7 @@ type State = 'open' | 'spoiled' | 'committing' | 'committed' | 'aborted';
  * not stored again.
  */
 export async function beginBackup(repository: Repository, options: BackupSessionOptions): Promise<BackupSession> {
-  const { id, zstdLevel = DEFAULT_ZSTD_LEVEL } = options;
+  const { id, zstdLevel = DEFAULT_ZSTD_LEVEL, bandwidthLimitBytesPerSecond = 0 } = options;
   if (!isTimeSeconds(id.timeSeconds)) {
     throw new VzvaultError('E_ARGUMENT_INVALID', `${String(id.timeSeconds)} is not a time that a snapshot can have`);
   }
@@ -76,7 +82,8 @@ export async function beginBackup(repository: Repository, options: BackupSession
   }
   const store: ChunkStore = await repository.openStore();
   await store.refresh();
-  return new BackupSession(repository, options, await store.writer({ zstdLevel }));
+  crashPoint('backup-started');
+  return new BackupSession(repository, options, await store.writer({ zstdLevel, bandwidthLimitBytesPerSecond }));
 }
 
 export class BackupSession {
@@ -105,15 +112,11 @@ export class BackupSession {
     this.#require('open', 'backing up a volume');
     this.#requireNewName(request.name, this.#volumes);
     this.#volumes.set(request.name, null);
-    const { name, ...rest } = request;
+    const { name, incremental = null, discard = false, ...rest } = request;
+    const { chunkSizeBytes } = this.repository.config;
     try {
-      const result = await this.writer.backupVolume(
-        {
-          ...rest,
-          chunkSizeBytes: this.repository.config.chunkSizeBytes,
-        },
-        control,
-      );
+      const result = await this.writer.backupVolume({ ...rest, incremental, discard, chunkSizeBytes }, control);
+      crashPoint('volume-stored');
       this.#volumes.set(name, result);
       return result;
     } catch (error) {
@@ -157,12 +160,14 @@ export class BackupSession {
   async #commit(signal: AbortSignal | undefined): Promise<BackupResult> {
     try {
       const { addedBytes } = await this.writer.flush();
+      crashPoint('chunks-durable');
       if (signal?.aborted === true) throw abortReason(signal);
       // Read anew: `abort` may have come while we waited.
       if (!this.#is('committing'))
         throw new VzvaultError('E_CANCELLED', `the backup ${formatSnapshotId(this.id)} was given up`);
       const document = this.#document(addedBytes);
       await this.repository.snapshots.commit(document);
+      crashPoint('snapshot-committed');
       this.#state = 'committed';
       const sizeBytes = document.volumes.reduce((sum, volume) => sum + volume.sizeBytes, 0);
       // All that it could still clean lies in tmp/ and counts as absent; the snapshot is there whether or not it succeeds.
@@ -178,7 +183,7 @@ export class BackupSession {
     const results = [...this.#volumes.entries()].filter(
       (entry): entry is [string, VolumeBackupResult] => entry[1] !== null,
     );
-    const sum = (field: 'readBytes' | 'zeroBytes' | 'reusedBytes' | 'newBytes'): number =>
+    const sum = (field: 'readBytes' | 'unchangedBytes' | 'zeroBytes' | 'reusedBytes' | 'newBytes'): number =>
       results.reduce((total, [, result]) => total + result.counters[field], 0);
     const files: SnapshotFile[] = [...this.#files].map(([name, bytes]) => ({ name, bytes }));
     return {
@@ -189,6 +194,7 @@ export class BackupSession {
       files,
       stats: {
         readBytes: sum('readBytes'),
+        unchangedBytes: sum('unchangedBytes'),
         zeroBytes: sum('zeroBytes'),
         reusedBytes: sum('reusedBytes'),
         newBytes: sum('newBytes'),

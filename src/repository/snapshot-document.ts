@@ -26,6 +26,8 @@ export interface SnapshotFile {
 }
 
 export interface SnapshotStats {
+  /** Outside the dirty regions, taken over from the base unread. */
+  readonly unchangedBytes: number;
   /** Read from the source. */
   readonly readBytes: number;
   /** Found or known to be zero. */
@@ -79,7 +81,15 @@ const documentSchema = z.object({
   createdBy: z.object({ version: z.string().max(256), hostname: z.string().max(256) }),
   volumes: z.array(volumeSchema).max(repositoryLimits.volumes).refine(haveUniqueNames, 'two volumes of one name'),
   files: z.array(fileSchema).max(repositoryLimits.files).refine(haveUniqueNames, 'two files of one name'),
-  stats: z.object({ readBytes: bytes, zeroBytes: bytes, reusedBytes: bytes, newBytes: bytes, addedBytes: bytes }),
+  stats: z.object({
+    // Absent where nothing could be left unread.
+    unchangedBytes: bytes.default(0),
+    readBytes: bytes,
+    zeroBytes: bytes,
+    reusedBytes: bytes,
+    newBytes: bytes,
+    addedBytes: bytes,
+  }),
 });
 
 /** Whether a volume or file may bear this name: letters, digits, `.`, `_`, `-`, at most 64, the first a letter or digit. */

@@ -1,18 +1,25 @@
 /**
- * What may change about a committed snapshot: its notes, its protection, its log. Small files beside the document.
+ * What may change about a committed snapshot: its notes, its protection, its log, what verification found. Small files beside the
+ * document.
  *
  * A sidecar is written only beside a snapshot that exists; one that was removed while we wrote leaves nothing behind.
  */
 
-import type { Engine } from '../engine/types.js';
+import type { DocumentKind, Engine } from '../engine/types.js';
 import { VzvaultError } from '../lib/errors.js';
 import { formatSnapshotId, snapshotDirectory, type SnapshotId } from '../lib/guest.js';
 import { repositoryLimits } from '../lib/limits.js';
 import type { BlobStore } from './blob-store.js';
+import { decodeVerifyState, encodeVerifyState, type VerifyState } from './verify-state.js';
 
 export type DocumentSealer = Pick<Engine, 'sealDocument' | 'openDocument'>;
 
-type TextKind = 'notes' | 'log';
+/** Kinds of documents that lie beside a snapshot, under the name of their kind. */
+type SidecarKind = Exclude<DocumentKind, 'snapshot'>;
+
+/** As `VerifyState`, or that there is one which cannot be read: then nobody knows when it was written. */
+export type ListedVerifyState =
+  VerifyState | { readonly state: 'damaged'; readonly checkedAtSeconds: null; readonly message: string };
 
 export class SnapshotSidecars {
   constructor(
@@ -23,16 +30,15 @@ export class SnapshotSidecars {
   /** Empty where there are none; E_SNAPSHOT_MISSING, E_SNAPSHOT_DAMAGED. */
   async notes(id: SnapshotId): Promise<string> {
     await this.#requireSnapshot(id);
-    return (await this.#readText(id, 'notes')) ?? '';
+    return await this.#notes(id);
   }
 
   /** For listings, which damaged notes must not break. */
   async notesOrEmpty(id: SnapshotId): Promise<string> {
     try {
-      return (await this.#readText(id, 'notes')) ?? '';
+      return await this.#notes(id);
     } catch (error) {
-      if (error instanceof VzvaultError && (error.code === 'E_SNAPSHOT_DAMAGED' || error.code === 'E_STORAGE_IO'))
-        return '';
+      if (isUnreadable(error)) return '';
       throw error;
     }
   }
@@ -40,13 +46,8 @@ export class SnapshotSidecars {
   /** Empty notes are removed. E_SNAPSHOT_MISSING. */
   async setNotes(id: SnapshotId, notes: string): Promise<void> {
     await this.#requireSnapshot(id);
-    const name = sidecar(id, 'notes');
-    if (notes === '') {
-      await this.store.remove(name);
-      return;
-    }
-    await this.store.replace(name, this.sealer.sealDocument('notes', Buffer.from(notes, 'utf8')));
-    await this.#requireStillThere(id, name);
+    if (notes === '') await this.store.remove(sidecar(id, 'notes'));
+    else await this.#write(id, 'notes', Buffer.from(notes, 'utf8'));
   }
 
   /** E_SNAPSHOT_MISSING. */
@@ -71,31 +72,66 @@ export class SnapshotSidecars {
     await this.#requireStillThere(id, name);
   }
 
-  /** Null where none was kept; E_SNAPSHOT_MISSING, E_SNAPSHOT_DAMAGED. */
-  async log(id: SnapshotId): Promise<string | null> {
+  /** The task's log, byte for byte; null where none was kept. E_SNAPSHOT_MISSING, E_SNAPSHOT_DAMAGED. */
+  async log(id: SnapshotId): Promise<Buffer | null> {
     await this.#requireSnapshot(id);
-    return await this.#readText(id, 'log');
+    return await this.#read(id, 'log', repositoryLimits.sealedDocumentBytes);
   }
 
-  /** E_SNAPSHOT_MISSING. */
-  async setLog(id: SnapshotId, log: string): Promise<void> {
+  /** At most repositoryLimits.documentBytes. E_SNAPSHOT_MISSING. */
+  async setLog(id: SnapshotId, log: Buffer): Promise<void> {
     await this.#requireSnapshot(id);
-    const name = sidecar(id, 'log');
-    await this.store.replace(name, this.sealer.sealDocument('log', Buffer.from(log, 'utf8')));
-    await this.#requireStillThere(id, name);
+    await this.#write(id, 'log', log);
   }
 
-  async #readText(id: SnapshotId, kind: TextKind): Promise<string | null> {
-    const sealed = await this.store.read(sidecar(id, kind), repositoryLimits.sealedDocumentBytes);
-    if (sealed === null) return null;
+  /** What the last verification found; null where there was none. E_SNAPSHOT_MISSING, E_SNAPSHOT_DAMAGED. */
+  async verifyState(id: SnapshotId): Promise<VerifyState | null> {
+    await this.#requireSnapshot(id);
+    return await this.#verifyState(id);
+  }
+
+  /** For listings: a state that cannot be read counts as damaged, since it may have said so. */
+  async verifyStateOrDamaged(id: SnapshotId): Promise<ListedVerifyState | null> {
     try {
-      return this.sealer.openDocument(kind, sealed).toString('utf8');
+      return await this.#verifyState(id);
+    } catch (error) {
+      if (isUnreadable(error)) return { state: 'damaged', checkedAtSeconds: null, message: error.message };
+      throw error;
+    }
+  }
+
+  /** Replaces what was found before. E_SNAPSHOT_MISSING. */
+  async setVerifyState(id: SnapshotId, state: VerifyState): Promise<void> {
+    await this.#requireSnapshot(id);
+    await this.#write(id, 'verify-state', encodeVerifyState(state));
+  }
+
+  async #notes(id: SnapshotId): Promise<string> {
+    return (await this.#read(id, 'notes', repositoryLimits.sealedDocumentBytes))?.toString('utf8') ?? '';
+  }
+
+  async #verifyState(id: SnapshotId): Promise<VerifyState | null> {
+    const plain = await this.#read(id, 'verify-state', repositoryLimits.sealedVerifyStateBytes);
+    return plain === null ? null : decodeVerifyState(plain, id);
+  }
+
+  async #read(id: SnapshotId, kind: SidecarKind, maxBytes: number): Promise<Buffer | null> {
+    const doing = `reading the ${kind} of ${formatSnapshotId(id)}`;
+    try {
+      const sealed = await this.store.read(sidecar(id, kind), maxBytes);
+      return sealed === null ? null : this.sealer.openDocument(kind, sealed);
     } catch (error) {
       if (!(error instanceof VzvaultError)) throw error;
-      throw new VzvaultError(error.code, `reading the ${kind} of ${formatSnapshotId(id)}: ${error.message}`, {
-        cause: error,
-      });
+      // The only argument that can be unacceptable is the length of what was found.
+      if (error.code !== 'E_ARGUMENT_INVALID' && error.code !== 'E_SNAPSHOT_DAMAGED') throw error;
+      throw new VzvaultError('E_SNAPSHOT_DAMAGED', `${doing}: ${error.message}`, { cause: error });
     }
+  }
+
+  async #write(id: SnapshotId, kind: SidecarKind, plain: Buffer): Promise<void> {
+    const name = sidecar(id, kind);
+    await this.store.replace(name, this.sealer.sealDocument(kind, plain));
+    await this.#requireStillThere(id, name);
   }
 
   async #requireSnapshot(id: SnapshotId): Promise<void> {
@@ -111,8 +147,12 @@ export class SnapshotSidecars {
   }
 }
 
-function sidecar(id: SnapshotId, name: 'snapshot' | 'notes' | 'protected' | 'log'): string {
+function sidecar(id: SnapshotId, name: 'snapshot' | 'protected' | SidecarKind): string {
   return `${snapshotDirectory(id)}/${name}`;
+}
+
+function isUnreadable(error: unknown): error is VzvaultError {
+  return error instanceof VzvaultError && (error.code === 'E_SNAPSHOT_DAMAGED' || error.code === 'E_STORAGE_IO');
 }
 
 export function snapshotMissing(id: SnapshotId): VzvaultError {

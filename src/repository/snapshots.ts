@@ -6,7 +6,7 @@
  * snapshot whose document cannot be read is listed as damaged: hiding it would hide the damage.
  *
  * Documents never change, so what was read of them is kept (without the files); a further listing costs the listing of directories
- * and the notes only. Nothing here waits with a deadline: callers that owe an answer race the promise.
+ * and the notes and verify states only. Nothing here waits with a deadline: callers that owe an answer race the promise.
  */
 
 import { BoundedCache } from '../lib/bounded-cache.js';
@@ -27,7 +27,7 @@ import {
 import { repositoryLimits } from '../lib/limits.js';
 import type { BlobStore } from './blob-store.js';
 import { decodeSnapshotDocument, encodeSnapshotDocument, type SnapshotDocument } from './snapshot-document.js';
-import { snapshotMissing, SnapshotSidecars, type DocumentSealer } from './snapshot-sidecars.js';
+import { snapshotMissing, SnapshotSidecars, type DocumentSealer, type ListedVerifyState } from './snapshot-sidecars.js';
 
 /** A document without the bytes of its files. */
 export interface SnapshotSummary extends Omit<SnapshotDocument, 'files'> {
@@ -46,6 +46,8 @@ export interface SnapshotEntry {
   readonly notes: string;
   readonly protected: boolean;
   readonly hasLog: boolean;
+  /** What the last verification found; null where there was none. */
+  readonly verified: ListedVerifyState | null;
 }
 
 export interface SnapshotFilter {
@@ -54,7 +56,7 @@ export interface SnapshotFilter {
 }
 
 export class Snapshots {
-  /** Notes, protection and log of each snapshot. */
+  /** Notes, protection, log and verify state of each snapshot. */
   readonly sidecars: SnapshotSidecars;
   readonly #cache = new BoundedCache<string, SnapshotSummary>(repositoryLimits.cachedDocuments);
 
@@ -191,6 +193,7 @@ export class Snapshots {
       notes: names.has('notes') ? await this.sidecars.notesOrEmpty(id) : '',
       protected: names.has('protected'),
       hasLog: names.has('log'),
+      verified: names.has('verify-state') ? await this.sidecars.verifyStateOrDamaged(id) : null,
     };
   }
 
@@ -222,6 +225,11 @@ function openSealed(sealer: DocumentSealer, sealed: Buffer, doing: string): Buff
     if (!(error instanceof VzvaultError)) throw error;
     throw new VzvaultError(error.code, `${doing}: ${error.message}`, { cause: error });
   }
+}
+
+/** What verification has to say of a snapshot, or that its document cannot be read. */
+export function verifyStateOf({ summary, verified }: SnapshotEntry): 'none' | 'ok' | 'damaged' {
+  return summary === null ? 'damaged' : (verified?.state ?? 'none');
 }
 
 function summarize(document: SnapshotDocument): SnapshotSummary {

@@ -14,11 +14,14 @@ import {
   listEntry,
   nothing,
   path,
+  pid,
+  region,
   sessionId,
   sizeBytes,
   storage,
   timeSeconds,
   vmid,
+  vmMechanism,
   volume,
 } from './values.js';
 
@@ -87,8 +90,10 @@ const backupDisk = z.strictObject({
   device,
   sizeBytes,
   bitmapMode: z.enum(['none', 'new', 'reuse']),
-  /** The socket of the NBD export. */
-  nbdPath: path,
+  /** What QEMU counted as dirty; null where it is not known. */
+  dirtyBytes: sizeBytes.nullable(),
+  /** The socket of the NBD export; null where a descriptor of the disk came with the request. */
+  nbdPath: path.nullable(),
   bitmapName: z.string().max(1023).nullable(),
 });
 
@@ -104,10 +109,10 @@ const backupMethods = {
   },
   'backup.mechanism': {
     params: z.strictObject({ backupId: sessionId }),
-    result: z.strictObject({ mechanism: z.enum(['nbd']) }),
+    result: z.strictObject({ mechanism: vmMechanism }),
   },
   'backup.queryIncremental': {
-    params: z.strictObject({ backupId: sessionId, disks: sizesByDevice }),
+    params: z.strictObject({ backupId: sessionId, qemuPid: pid.nullable(), disks: sizesByDevice }),
     result: z.strictObject({ modes: byDevice(z.enum(['new', 'use'])) }),
   },
   'backup.vm': {
@@ -127,6 +132,10 @@ const backupMethods = {
       error: z.string().max(argumentLimits.errorCharacters).nullable(),
     }),
     result: z.strictObject({ addedBytes: sizeBytes }),
+  },
+  'backup.keepLog': {
+    params: z.strictObject({ backupId: sessionId, logBase64: base64(argumentLimits.logBytes) }),
+    result: z.strictObject({ kept: z.boolean() }),
   },
 } as const satisfies Record<string, Method>;
 
@@ -162,8 +171,18 @@ export function isDaemonMethod(method: string): method is DaemonMethod {
   return Object.hasOwn(daemonContract, method);
 }
 
-/** Daemon to client: none in version 1. The type of a method that cannot be called. */
-export const clientContract = {} as const satisfies Record<string, Method>;
+/** Daemon to client, while a request of the client's is being answered. */
+export const clientContract = {
+  'backup.nextDirtyRegions': {
+    params: z.strictObject({ device }),
+    result: z.strictObject({ regions: z.array(region).max(argumentLimits.dirtyRegions), done: z.boolean() }),
+  },
+} as const satisfies Record<string, Method>;
+
+export type ClientContract = typeof clientContract;
+export type ClientMethod = keyof ClientContract;
+export type ClientParams<M extends ClientMethod> = z.input<ClientContract[M]['params']>;
+export type ClientResult<M extends ClientMethod> = z.output<ClientContract[M]['result']>;
 
 /** The first request of every connection. Not among the methods: it is answered by the server itself, once. */
 export const hello = {

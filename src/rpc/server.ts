@@ -11,11 +11,15 @@ import { serverLimits } from '../lib/limits.js';
 import type { Logger } from '../lib/logger.js';
 import type { PlainMap } from './codec.js';
 import {
+  clientContract,
   daemonContract,
   hello,
   isDaemonMethod,
   protocolMax,
   protocolMin,
+  type ClientMethod,
+  type ClientParams,
+  type ClientResult,
   type DaemonMethod,
   type LogLevel,
   type Params,
@@ -39,8 +43,12 @@ export interface RequestContext {
   log(level: LogLevel, message: string): void;
   /** The descriptors that came with the request. The handler closes those that it takes (engine.closeFd). */
   takeFds(): number[];
-  /** Calls a method of the caller. */
-  request(method: string, params: PlainMap, options?: RequestOptions): Promise<PlainMap>;
+  /** Calls a method of the caller. An answer that the contract does not allow is E_FRAME_INVALID. */
+  request<M extends ClientMethod>(
+    method: M,
+    params: ClientParams<M>,
+    options?: RequestOptions,
+  ): Promise<ClientResult<M>>;
 }
 
 export type Handler<M extends DaemonMethod> = (params: Params<M>, context: RequestContext) => Promise<Result<M>>;
@@ -185,7 +193,7 @@ export class RpcServer {
         request.log(level, message);
       },
       takeFds: () => request.takeFds(),
-      request: async (name, fields, options) => peer.request(name, fields, options),
+      request: async (name, fields, options) => parseAnswer(name, await peer.request(name, fields, options)),
     };
     // The contract's types say that this handler takes these params; the union of all methods cannot.
     const handler = this.options.handlers[method] as AnyHandler;
@@ -204,6 +212,13 @@ export class RpcServer {
       throw error;
     }
   }
+}
+
+function parseAnswer<M extends ClientMethod>(method: M, answer: PlainMap): ClientResult<M> {
+  const parsed = clientContract[method].result.safeParse(answer);
+  // The union of all results is narrowed by the method; zod's types cannot say so.
+  if (parsed.success) return parsed.data as ClientResult<M>;
+  throw new VzvaultError('E_FRAME_INVALID', `the answer to ${method} breaks the contract: ${parsed.error.message}`);
 }
 
 /** An answer that the contract does not allow is a defect of the handler: E_INTERNAL, and never sent. */

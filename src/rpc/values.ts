@@ -32,6 +32,9 @@ export const storageId = z
   .max(100)
   .regex(/^[a-z][a-z0-9\-_.]*[a-z0-9]$/i, 'not a storage id');
 
+/** How Proxmox VE hands a VM's disks over. */
+export const vmMechanism = z.enum(['nbd', 'file-handle']);
+
 export const storage = z.strictObject({
   id: storageId,
   path,
@@ -39,6 +42,13 @@ export const storage = z.strictObject({
   chunkSizeBytes: z
     .union([z.literal(262_144), z.literal(524_288), z.literal(1_048_576), z.literal(4_194_304)])
     .exactOptional(),
+  /** `vzvault-instance`: random, given to the section when it was added. */
+  instance: z
+    .string()
+    .regex(/^[0-9a-f]{32}$/)
+    .exactOptional(),
+  /** `vzvault-vm-mechanism`; nbd where it is absent. */
+  vmMechanism: vmMechanism.exactOptional(),
 });
 export type Storage = z.infer<typeof storage>;
 
@@ -46,6 +56,12 @@ export const volume = z
   .string()
   .max(255)
   .refine((text) => parseVolumeName(text) !== null, 'not the name of a backup of ours');
+
+/** A process, as far as it is known. */
+export const pid = z.int().min(1);
+
+/** [offset, length] in bytes. */
+export const region = z.tuple([sizeBytes, z.int().min(1)]);
 
 /** Ids that the daemon gave out. Any well-formed text is let through: one that is unknown is E_SESSION_UNKNOWN. */
 export const sessionId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'not an id');

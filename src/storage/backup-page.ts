@@ -8,7 +8,7 @@ import type { Clock } from '../lib/clock.js';
 import type { GuestType } from '../lib/guest.js';
 import { argumentLimits, storageLimits } from '../lib/limits.js';
 import { formatVolumeName } from '../lib/volume-name.js';
-import type { SnapshotEntry, SnapshotFilter, Snapshots } from '../repository/snapshots.js';
+import { verifyStateOf, type SnapshotEntry, type SnapshotFilter, type Snapshots } from '../repository/snapshots.js';
 
 /** One backup, as storage.list and storage.info tell it. */
 export interface BackupEntry {
@@ -54,7 +54,8 @@ export async function readBackupPage(
   return { backups, more: false };
 }
 
-export function backupEntryOf({ id, summary, notes, protected: isProtected }: SnapshotEntry): BackupEntry {
+export function backupEntryOf(entry: SnapshotEntry): BackupEntry {
+  const { id, summary, notes } = entry;
   return {
     volume: formatVolumeName(id),
     guestType: id.guestType,
@@ -64,7 +65,7 @@ export function backupEntryOf({ id, summary, notes, protected: isProtected }: Sn
     addedBytes: summary?.stats.addedBytes ?? 0,
     // The command line may have stored longer ones than the protocol carries. Half a character is no text.
     notes: notes.slice(0, argumentLimits.notesCharacters).replace(/[\uD800-\uDBFF]$/, ''),
-    protected: isProtected,
-    verifyState: summary === null ? 'damaged' : 'none',
+    protected: entry.protected,
+    verifyState: verifyStateOf(entry),
   };
 }

@@ -47,7 +47,7 @@ describe('the golden repository of format 1, read with nothing but the page', ()
 
   it('has the configurations, notes, log and protection that are expected', () => {
     const found = repository.snapshots.map(({ group, time, notes, log, files, ...snapshot }) => ({
-      ...{ group, time, protected: snapshot.protected, notes, log },
+      ...{ group, time, protected: snapshot.protected, notes, log: log?.toString('utf8') ?? null },
       files: Object.fromEntries(files.map(({ name, bytes }) => [name, bytes.toString('utf8')])),
     }));
     assert.deepEqual(
@@ -143,6 +143,21 @@ describe('the golden repository of format 1, read by the program', () => {
     assert.deepEqual(
       report.snapshots,
       expected.snapshots.map((snapshot) => ({ snapshot: nameOf(snapshot), damages: [] })),
+    );
+  });
+
+  it('has verify states as the page draws them once it was verified, and none before', async (t) => {
+    const station = stationWithCopy(t);
+    const copy = join(station.store, 'vzvault');
+    const states = (): unknown[] => readRepository(copy).snapshots.map(({ verifyState }) => verifyState);
+    assert.deepEqual(states(), [null, null]);
+    await station.must('verify', station.store, nameOf(snapshotAt(0)));
+    const [checked, other] = readRepository(copy).snapshots.map(({ verifyState }) => verifyState);
+    assert.deepEqual([checked?.state, checked?.message, other], ['ok', '', null]);
+    const listed = await station.json<Record<string, unknown>[]>('list', station.store);
+    assert.deepEqual(
+      listed.map(({ verifyState }) => verifyState),
+      ['ok', 'none'],
     );
   });
 

@@ -5,6 +5,7 @@ import { appendFileSync, cpSync, readdirSync, readFileSync, rmSync, truncateSync
 import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { FormatError } from '../support/format-error.js';
+import { parseVerifyState } from '../support/format-json.js';
 import { readRepository } from '../support/format-reader.js';
 import { readDocument, readMapNode, readPack, readSegment, sha256 } from '../support/format-records.js';
 import { projectRoot } from '../support/project.js';
@@ -182,6 +183,14 @@ describe('the reader of the format page refuses, where all digests match,', () =
       assert.throws(() => readDocument(bytes, 1), message);
     });
   }
+
+  it('a verify state of another form', () => {
+    const good = { state: 'damaged', checkedAt: '2026-11-22T04:17:14Z', message: 'why' };
+    assert.deepEqual(parseVerifyState(JSON.stringify(good)), good);
+    for (const change of [{ state: 'none' }, { checkedAt: '2026-11-22' }, { message: undefined }]) {
+      assert.throws(() => parseVerifyState(JSON.stringify({ ...good, ...change })), /a verify state has an invalid/);
+    }
+  });
 
   it('a map node of another level, kind or number of children, and one without a child', () => {
     const node = Buffer.concat([

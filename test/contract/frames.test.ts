@@ -8,7 +8,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { decodeBody, encodeMessage, type PlainMap } from '../../src/rpc/codec.js';
-import { daemonContract, hello, isDaemonMethod, notifications } from '../../src/rpc/contract.js';
+import { clientContract, daemonContract, hello, isDaemonMethod, notifications } from '../../src/rpc/contract.js';
 import { FrameDecoder } from '../../src/rpc/framing.js';
 import { parseMessage } from '../../src/rpc/message.js';
 import { projectRoot } from '../support/project.js';
@@ -46,9 +46,20 @@ describe('golden frames', () => {
         daemonContract[message.method].params.parse(message.params);
       } else if (message.kind === 'notification') {
         notifications.cancel.parse(message.params);
+      } else if ('result' in message.outcome) {
+        clientContract['backup.nextDirtyRegions'].result.parse(message.outcome.result);
+      } else {
+        const { code, message: text } = message.outcome.error;
+        assert.ok(code === 'E_METHOD_UNKNOWN' || code === 'E_SOURCE_BITMAP', `${code}: ${text}`);
       }
     });
   }
+
+  it('typescript-next-dirty-regions.bin is a request that the contract takes', () => {
+    const message = parseMessage(golden('typescript-next-dirty-regions.bin').message);
+    assert.ok(message.kind === 'request' && message.method === 'backup.nextDirtyRegions');
+    clientContract[message.method].params.parse(message.params);
+  });
 
   for (const [name, message] of Object.entries(typescriptMessages)) {
     it(`typescript-${name}.bin is what TypeScript still writes`, () => {

@@ -1,12 +1,13 @@
 /** The Perl client of the plugin against our server, over a real socket: what one side encodes the other understands. */
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { createReadStream } from 'node:fs';
+import { createReadStream, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { engine } from '../../src/engine/index.js';
 import { abortReason, pause } from '../../src/lib/deadline.js';
 import { VzvaultError } from '../../src/lib/errors.js';
+import { rpcLimits } from '../../src/lib/limits.js';
 import { silentLogger } from '../../src/lib/logger.js';
 import { RpcServer, type Handlers } from '../../src/rpc/server.js';
 import { until } from '../support/processes.js';
@@ -37,6 +38,24 @@ function perlArguments(script: string): string[] {
   return ['-T', `-I${join(projectRoot, 'perl')}`, '-e', prelude + script];
 }
 
+/** A backup of two disks as the provider calls it; `region` is the body of their `next-dirty-region`. */
+function backupVm(region: string): string {
+  return `
+    require PVE::Vzvault::Incremental;
+    my @files = map { open(my $fh, '<', '/dev/null') or die; $fh } 0, 1;
+    my %volumes = map {
+      my $n = 0;
+      ("drive-scsi$_" => {
+        size => '1099511627776', 'bitmap-mode' => 'new', 'file-handle' => $files[$_],
+        'next-dirty-region' => sub { ${region} },
+      });
+    } 0, 1;
+    my %params = (backupId => 'b', configBase64 => '', firewallBase64 => undef, bandwidthLimitBytesPerSecond => 0);
+    call('backup.vm', { %params, disks => PVE::Vzvault::Incremental::disks(100, \\%volumes, sub { }) },
+      fds => \\@files,
+      handlers => { 'backup.nextDirtyRegions' => PVE::Vzvault::Incremental::region_handler(\\%volumes) });`;
+}
+
 interface Ended {
   readonly stdout: string;
   readonly stderr: string;
@@ -63,15 +82,17 @@ describe('the Perl client', () => {
     const disk = { sizeBytes: 2 ** 52 + 1 };
     let seen: unknown;
     const socketPath = await serve(test, {
-      'backup.queryIncremental': async ({ disks }) => {
+      'backup.queryIncremental': async ({ disks, qemuPid }) => {
         seen = disks;
-        return { modes: { 'drive-scsi0': 'new' } };
+        return { modes: { 'drive-scsi0': qemuPid === null ? 'new' : 'use' } };
       },
       'storage.status': async () => ({ totalBytes: 2 ** 53 - 1, availableBytes: 2 ** 32, usedBytes: 2 ** 31 }),
     });
     const { stdout, stderr } = await perl(
       socketPath,
-      `call('backup.queryIncremental', { backupId => 'b', disks => { 'drive-scsi0' => { sizeBytes => '${disk.sizeBytes}' } } });
+      `my $disks = { 'drive-scsi0' => { sizeBytes => '${disk.sizeBytes}' } };
+       my $modes = call('backup.queryIncremental', { backupId => 'b', qemuPid => undef, disks => $disks })->{modes};
+       die if $modes->{'drive-scsi0'} ne 'new';
        my $s = call('storage.status', { storage => $storage });
        print join(' ', @$s{qw(totalBytes availableBytes usedBytes)});`,
     );
@@ -143,6 +164,122 @@ describe('the Perl client', () => {
     );
     assert.equal(stderr, '');
     assert.equal(stdout, 'got from perl');
+  });
+
+  it('hands over as many descriptors as a VM can have disks, and none is lost', async (test) => {
+    const { readSync } = await import('node:fs');
+    const seen: string[] = [];
+    const socketPath = await serve(test, {
+      'daemon.ping': async (_, context) => {
+        for (const fd of context.takeFds()) {
+          const bytes = Buffer.alloc(16);
+          seen.push(bytes.toString('latin1', 0, readSync(fd, bytes)));
+          engine.closeFd(fd);
+        }
+        return { version: '1', pid: 1 };
+      },
+    });
+    const openBefore = readdirSync('/proc/self/fd').length;
+    const { stderr } = await perl(
+      socketPath,
+      `for my $count (17, ${rpcLimits.fds}) {
+         my @readers = map { pipe(my $r, my $w) or die "pipe: $!"; print $w "disk $_ of $count"; close($w); $r } 1 .. $count;
+         call('daemon.ping', {}, fds => \\@readers);
+       }`,
+    );
+    assert.equal(stderr, '');
+    const expected = [17, rpcLimits.fds].flatMap((count) =>
+      Array.from({ length: count }, (_, index) => `disk ${index + 1} of ${count}`),
+    );
+    assert.deepEqual(seen, expected);
+    assert.ok(readdirSync('/proc/self/fd').length <= openBefore + 1, 'descriptors were left open');
+  });
+
+  it('loses its connection over one descriptor more, and we keep none of them', async (test) => {
+    const socketPath = await serve(test, {});
+    const openBefore = readdirSync('/proc/self/fd').length;
+    const { stdout, stderr } = await perl(
+      socketPath,
+      `use Socket; require Socket::MsgHdr;
+       my ($path) = $ENV{VZVAULT_SOCKET} =~ m/(.*)/;
+       socket(my $socket, AF_UNIX, SOCK_STREAM, 0);
+       connect($socket, pack_sockaddr_un($path)) or die $!;
+       my $message = Socket::MsgHdr->new(buf => 'x');
+       $message->cmsghdr(SOL_SOCKET, SCM_RIGHTS, pack('i*', (fileno($socket)) x ${rpcLimits.fds + 1}));
+       Socket::MsgHdr::sendmsg($socket, $message) == 1 or die $!;
+       print sysread($socket, my $rest, 1) ? 'answered' : 'closed';`,
+    );
+    assert.equal(stderr, '');
+    assert.equal(stdout, 'closed');
+    await until('they are closed', () => readdirSync('/proc/self/fd').length <= openBefore);
+  });
+
+  it('tells us dirty regions while we back up, a batch at a time', async (test) => {
+    const sums: number[] = [];
+    const socketPath = await serve(test, {
+      'backup.vm': async ({ disks }, context) => {
+        const fds = context.takeFds();
+        assert.equal(fds.length, disks.length);
+        for (const fd of fds) engine.closeFd(fd);
+        for (const { device } of disks) {
+          let [sumBytes, endBytes, isDone] = [0, 0, false];
+          while (!isDone) {
+            const answer = await context.request('backup.nextDirtyRegions', { device });
+            isDone = answer.done;
+            for (const [offset, length] of answer.regions) {
+              assert.ok(offset >= endBytes);
+              endBytes = offset + length;
+              sumBytes += length;
+            }
+          }
+          sums.push(sumBytes);
+        }
+        return { addedBytes: 0, readBytes: 0, sizeBytes: 0 };
+      },
+    });
+    const { stderr } = await perl(socketPath, backupVm('return if $n == 10_000; return (8388608 * $n++, 4194304)'));
+    assert.equal(stderr, '');
+    assert.deepEqual(sums, [10_000 * 4_194_304, 10_000 * 4_194_304]);
+  });
+
+  it('dies with what went wrong when it lists dirty regions, which reaches us as E_SOURCE_BITMAP', async (test) => {
+    let seen: unknown;
+    const socketPath = await serve(test, {
+      'backup.vm': async (_, context) => {
+        const asked = context.request('backup.nextDirtyRegions', { device: 'drive-scsi0' });
+        await asked.catch((error: unknown) => {
+          seen = error;
+        });
+        await asked;
+        return { addedBytes: 0, readBytes: 0, sizeBytes: 0 };
+      },
+    });
+    const { stderr } = await perl(socketPath, backupVm('die "unexpected output from nbdinfo - x\\n"'));
+    assert.match(
+      stderr,
+      /^listing the dirty regions of drive-scsi0: unexpected output from nbdinfo - x \(E_SOURCE_BITMAP: /,
+    );
+    assert.ok(seen instanceof VzvaultError);
+    assert.equal(seen.code, 'E_SOURCE_BITMAP');
+  });
+
+  it('ends its call when a signal comes while it lists dirty regions', async (test) => {
+    let signal: AbortSignal | undefined;
+    const socketPath = await serve(test, {
+      'backup.vm': async (_, context) => {
+        ({ signal } = context);
+        await context.request('backup.nextDirtyRegions', { device: 'drive-scsi0' });
+        return { addedBytes: 0, readBytes: 0, sizeBytes: 0 };
+      },
+    });
+    const { stderr } = await perl(
+      socketPath,
+      `$SIG{ALRM} = sub { die "interrupted by signal\\n" };
+       pipe(my $never, my $open);
+       ${backupVm('alarm(1); return readline($never)')}`,
+    );
+    assert.equal(stderr, 'interrupted by signal\n');
+    await until('the handler is told', () => signal?.aborted === true);
   });
 
   it('cancels its call by being killed', async (test) => {

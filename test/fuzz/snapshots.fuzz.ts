@@ -13,6 +13,7 @@ import {
   type SnapshotDocument,
 } from '../../src/repository/snapshot-document.js';
 import { parseSnapshotReference } from '../../src/repository/snapshot-reference.js';
+import { decodeVerifyState, encodeVerifyState } from '../../src/repository/verify-state.js';
 import { mapLevels } from '../../src/repository/snapshot-document.js';
 import { openDocument, sealDocument } from '../support/sealed-document.js';
 import { snapshotIds } from '../support/arbitraries.js';
@@ -98,6 +99,7 @@ const documents: fc.Arbitrary<SnapshotDocument> = fc
 const id = idOf(100);
 const plain = encodeSnapshotDocument(documentOf(id), REPOSITORY);
 const sealed = sealDocument('snapshot', plain);
+const verifyState = encodeVerifyState({ state: 'damaged', checkedAtSeconds: 0, message: 'büro' });
 const config = newConfig({ chunkSizeBytes: 524288, createdAtSeconds: 0 });
 const configBytes = encodeConfig(config);
 
@@ -119,7 +121,14 @@ fuzz({
 
   'refuses any JSON that is not a document or config': fc.property(fc.json(), (json) => {
     refusesOnlyWith(['E_SNAPSHOT_DAMAGED'], () => decodeSnapshotDocument(Buffer.from(json), id, REPOSITORY));
+    refusesOnlyWith(['E_SNAPSHOT_DAMAGED'], () => decodeVerifyState(Buffer.from(json), id));
     refusesOnlyWith(['E_CONFIG_INVALID', 'E_FORMAT_UNKNOWN'], () => decodeConfig(Buffer.from(`${json}\n`), 'config'));
+  }),
+
+  'reads mutated verify states as one of the two, or refuses them': fc.property(mutated(verifyState), (bytes) => {
+    refusesOnlyWith(['E_SNAPSHOT_DAMAGED'], () => {
+      assert.match(decodeVerifyState(bytes, id).state, /^(?:ok|damaged)$/);
+    });
   }),
 
   'refuses mutated configs': fc.property(mutated(configBytes), (changed) => {

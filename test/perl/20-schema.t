@@ -73,6 +73,27 @@ params_refused('storage.list', { storage => $STORAGE, vmid => $_ },
     for '99', '1000000000', '1.5', 'x', '1e99', 'inf', 'nan', '0x64', [];
 params_refused('storage.free', { storage => $STORAGE, volume => 'backup/x.vma.zst' },
     'not the name of a vzvault backup', 'refuses a volume that is not ours');
+params_refused('storage.list', { storage => { $STORAGE->%*, vmMechanism => 'directory' } },
+    'is not nbd or file-handle', 'refuses a mechanism that is none');
+params_refused('backup.queryIncremental', { backupId => 'b', qemuPid => $_, disks => {} },
+    'qemuPid is (?:not an integer|out of range)', "refuses the pid '$_'")
+    for 0, -1, 'x';
+params_refused('backup.queryIncremental', { backupId => 'b', disks => {} },
+    "has no 'qemuPid'", 'wants a pid to be left out in so many words');
+my %DISK = (device => 'drive-scsi0', sizeBytes => 1, bitmapMode => 'reuse', dirtyBytes => 1,
+    nbdPath => undef, bitmapName => undef);
+my %VM = (
+    backupId => 'b',
+    configBase64 => '',
+    firewallBase64 => undef,
+    bandwidthLimitBytesPerSecond => 0,
+);
+is_deeply(PVE::Vzvault::Schema::params('backup.vm', { %VM, disks => [{%DISK}] }),
+    { %VM, disks => [{%DISK}] }, 'takes a disk without socket and bitmap name');
+params_refused('backup.vm', { %VM, disks => [{ %DISK, $_->@* }] }, $_->[0], "refuses @$_")
+    for [dirtyBytes => 'many'], [dirtyBytes => -1], [nbdPath => 'run/nbd'], [bitmapMode => 'use'];
+params_refused('backup.vm', { %VM, disks => [({%DISK}) x 65] },
+    'has too many entries', 'refuses more disks than descriptors may come');
 params_refused('storage.free', { storage => $STORAGE },
     "has no 'volume'", 'refuses a missing field');
 
@@ -114,12 +135,32 @@ result_refused('restore.begin', { restoreId => 'r', disks => { 'drive-$x' => { s
     'device name', 'refuses a device that is no device name');
 result_refused('job.begin', { jobId => '../x' }, 'not an id', 'refuses an id that is none');
 
+# what the daemon asks
+my $regions = 'backup.nextDirtyRegions';
+is_deeply(
+    PVE::Vzvault::Schema::client_params($regions, { device => taint('drive-scsi0'), more => 1 }),
+    { device => 'drive-scsi0' },
+    'takes a request of the daemon',
+);
+my $asked = PVE::Vzvault::Schema::client_params($regions, { device => taint('drive-scsi0') });
+is_deeply([tainted_parts($asked)], [], 'and untaints it');
+refused('E_ARGUMENT_INVALID', 'not a device name', 'client_params', $regions, { device => $_ },
+    "refuses the device '$_'")
+    for '../x', "drive-x\n", '';
+my $batch = { regions => [['0', taint('5')]], done => 1 };
+like(PVE::Vzvault::Frame::encode(PVE::Vzvault::Schema::client_result($regions, $batch)),
+    qr/done\xc3\xa7regions\x91\x92\x00\x05\z/, 'sends numbers and booleans as what they are');
+refused('E_SOURCE_BITMAP', 'regions', 'client_result', $regions, { regions => $_, done => 1 },
+    'refuses to send regions that are none')
+    for undef, {}, [1], [[1]], [[1, 0]], [[-1, 1]], [[1, 2, 3]], [([1, 1]) x 4097];
+
 # how long PVE waits
 my $seconds = sub { return $PVE::Vzvault::Schema::METHOD{ $_[0] }->{seconds} };
 cmp_ok($seconds->($_), '<=', 2, "$_, which pvestatd calls in line, takes 2 s at most")
     for qw(daemon.ping storage.activate storage.status storage.list);
 cmp_ok($seconds->($_), '<', 60, "$_ ends before the alarm of PVE's cluster lock")
     for qw(storage.create storage.free);
+is($seconds->('backup.keepLog'), 60, 'keeping a log does not hold up the next guest for long');
 is($seconds->('backup.vm'), undef, 'a backup takes as long as it takes');
 
 # storage.cfg
@@ -137,5 +178,14 @@ for my $size (sort keys %SIZE) {
 }
 ok(!exists(PVE::Vzvault::Schema::storage('vault', { path => '/mnt' })->{chunkSizeBytes}),
     'leaves out a chunk size that is not set');
+for my $mechanism (qw(nbd file-handle)) {
+    my $scfg = { path => '/mnt/vault', 'vzvault-vm-mechanism' => $mechanism };
+    is(PVE::Vzvault::Schema::storage('vault', $scfg)->{vmMechanism}, $mechanism,
+        "reads vzvault-vm-mechanism $mechanism");
+}
+ok(!exists(PVE::Vzvault::Schema::storage('vault', { path => '/mnt' })->{vmMechanism}),
+    'leaves out a mechanism that is not set');
+is(PVE::Vzvault::Schema::storage('vault', { path => '/mnt', 'vzvault-instance' => 'a' x 32 })
+        ->{instance}, 'a' x 32, 'reads vzvault-instance');
 
 done_testing();

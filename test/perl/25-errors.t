@@ -13,6 +13,9 @@ my $source = do { local $/; <$fh> };
 for my $code (sort keys %PVE::Vzvault::Error::HINT) {
     my ($quote, $hint) = $source =~ m/^\s*$code: \{[^}]*?hint:\s*(['"])(.*?)\1,?\s*\}/ms;
     is($PVE::Vzvault::Error::HINT{$code}, $hint, "the hint of $code is that of the table");
+    my ($retryable) = $source =~ m/^\s*$code: \{\s*retryable:\s*(true|false)/m;
+    is($PVE::Vzvault::Error::IS_RETRYABLE{$code} ? 'true' : 'false', $retryable,
+        'and so is whether it is retryable');
 }
 
 # every code that the Perl side raises or looks for stands in the table
@@ -35,6 +38,13 @@ like($@, qr/\Ait was late \(E_DEADLINE: the call took longer [^\n]+\)\n\z/, 'rai
 is(PVE::Vzvault::Error::code_of($@), 'E_DEADLINE', 'whose code can be asked for');
 is(PVE::Vzvault::Error::code_of($_), undef, "there is none in '$_'")
     for "interrupted by signal\n", 'x (E_DEADLINE: cut', "E_DEADLINE\n", '';
+is_deeply(
+    PVE::Vzvault::Error::fields("K\xc3\xb6nig (x)\n (E_DEADLINE: hint (h))\n"),
+    { code => 'E_DEADLINE', message => "K\xf6nig (x)\n", hint => 'hint (h)', retryable => 1 },
+    'and so can its parts, as characters',
+);
+ok(PVE::Vzvault::Error::is_interruption("got interrupted by signal\n"), 'knows a signal');
+ok(!PVE::Vzvault::Error::is_interruption("uninterrupted by signals\n"), 'from other errors');
 eval { PVE::Vzvault::Error::raise('E_INVENTED', 'x') };
 like($@, qr/no such error code/, 'raises no code that it does not know');
 

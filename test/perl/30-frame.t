@@ -8,6 +8,7 @@ use JSON::PP ();
 use Test::More;
 
 use PVE::Vzvault::Frame;
+use PVE::Vzvault::Schema;
 
 sub slurp {
     my ($path) = @_;
@@ -49,6 +50,28 @@ for my $file (@golden) {
     is(PVE::Vzvault::Frame::encode($messages->[0]), $bytes, 'and encodes it to the same bytes')
         if $file =~ m!/perl-!;
 }
+
+# what TypeScript sends fits our side of the contract
+my %RESULT = (
+    mechanism => 'backup.mechanism',
+    'query-incremental' => 'backup.queryIncremental',
+    'keep-log' => 'backup.keepLog',
+    'restore-begin' => 'restore.begin',
+    'storage-list' => 'storage.list',
+    'storage-status' => 'storage.status',
+    'read-config' => 'storage.readConfig',
+    'read-config-none' => 'storage.readConfig',
+);
+for my $name (sort keys %RESULT) {
+    my ($messages) = decode_all(slurp("test/contract/frames/typescript-$name.bin"));
+    my $result = $messages->[0]->{result};
+    ok(eval { PVE::Vzvault::Schema::result($RESULT{$name}, $result) }, "$name is a fit answer")
+        or diag($@);
+}
+my ($requests) = decode_all(slurp('test/contract/frames/typescript-next-dirty-regions.bin'));
+ok(eval { PVE::Vzvault::Schema::client_params($requests->[0]->@{qw(method params)}) },
+    'next-dirty-regions is a fit request')
+    or diag($@);
 
 # cut anywhere
 my $frame = PVE::Vzvault::Frame::encode({ id => 1, result => { text => "z\x{fc}rich \x{1f642}" } });

@@ -218,34 +218,6 @@ subtest 'log lines' => sub {
     );
 };
 
-subtest 'requests of the daemon' => sub {
-    my $script = sub {
-        my ($conn) = @_;
-        $conn->greet();
-        my $id = $conn->read_message()->{id};
-        for my $asked (5, 6) {
-            $conn->send({ id => $asked, method => 'source.next', params => { n => $asked } });
-            $conn->read_request();
-        }
-        $conn->send({ id => $id, result => $STATUS });
-    };
-    with_daemon {
-        my ($daemon) = @_;
-        is_deeply(PVE::Vzvault::Client::call(@STATUS_CALL), $STATUS, 'the call goes on');
-        my @answers = $daemon->calls->@*;
-        is_deeply([map { $_->{id} } @answers], [5, 6], 'each is answered');
-        is($answers[0]->{error}->{code}, 'E_METHOD_UNKNOWN', 'with E_METHOD_UNKNOWN');
-        ok(!$answers[0]->{error}->{retryable}, 'which is not retryable');
-    } $script;
-    with_daemon {
-        my ($daemon) = @_;
-        my $handlers = { 'source.next' => sub { return { double => 2 * $_[0]->{n} } } };
-        PVE::Vzvault::Client::call(@STATUS_CALL, handlers => $handlers);
-        is_deeply([map { $_->{result} } $daemon->calls->@*], [{ double => 10 }, { double => 12 }],
-            'or by the handler');
-    } $script;
-};
-
 subtest 'signals' => sub {
     with_daemon {
         local $SIG{USR1} = sub { };
@@ -279,6 +251,31 @@ subtest 'signals' => sub {
     } sub { $_[0]->greet() };
 };
 
+subtest 'the end of a connection' => sub {
+    my $without_stdin = sub {
+        open(my $stdin, '<&', \*STDIN) or die "dup: $!\n";
+        close(STDIN);
+        $_[0]->();
+        open(STDIN, '<&', $stdin) or die "dup: $!\n";
+    };
+    with_daemon {
+        $without_stdin->(sub {
+            for (1, 2) {
+                my $status = PVE::Vzvault::Client::call(@STATUS_CALL);
+                is_deeply($status, $STATUS, 'comes with that of the call, also as descriptor 0');
+            }
+        });
+    } { 'storage.status' => $STATUS };
+    with_daemon {
+        $without_stdin->(sub { fails('E_FRAME_INVALID', 'no code', 'one that fails') for 1, 2 });
+    } sub {
+        my ($conn) = @_;
+        $conn->greet();
+        $conn->send({ id => $conn->read_message()->{id}, error => {} });
+        $conn->read_message();
+    };
+};
+
 subtest 'large messages' => sub {
     my $notes = 'ü' x 400_000;
     my %call = (storage => $STORAGE, volume => 'backup/vzdump-qemu-100-2026_11_22-04_17_14.vzv');
@@ -287,37 +284,6 @@ subtest 'large messages' => sub {
         PVE::Vzvault::Client::call('storage.setNotes', { %call, notes => $notes });
         is($daemon->calls->[0]->{params}->{notes}, $notes, 'arrive whole at a slow reader');
     } { 'storage.setNotes' => {} };
-};
-
-subtest 'descriptors' => sub {
-    require Socket::MsgHdr;
-    require Socket;
-    pipe(my $read_end, my $write_end) or die "pipe: $!\n";
-    with_daemon {
-        PVE::Vzvault::Client::call('daemon.ping', {}, fds => [$write_end, $read_end]);
-        close($write_end);
-        is(scalar(<$read_end>), "through the descriptor\n", 'travel with their frame');
-    } sub {
-        my ($conn) = @_;
-        $conn->greet();
-        my $message = Socket::MsgHdr->new(buflen => 1, controllen => 256);
-        Socket::MsgHdr::recvmsg($conn->{socket}, $message) == 1 or die "no first byte\n";
-        my ($level, $type, $data) = $message->cmsghdr();
-        die "no SCM_RIGHTS\n" if $level != Socket::SOL_SOCKET() || $type != Socket::SCM_RIGHTS();
-        my @fds = unpack('i*', $data);
-        my $head = $message->buf . $conn->_read_exactly(3);
-        my $frame = $head . $conn->_read_exactly(unpack('N', $head));
-        my $request = PVE::Vzvault::Frame::decode(\$frame);
-        die "declared $request->{fds}, got @fds\n" if $request->{fds} != 2 || @fds != 2;
-        open(my $out, '>&=', $fds[0]) or die "fdopen: $!\n";
-        print {$out} "through the descriptor\n";
-        close($out) or die "close: $!\n";
-        $conn->send({ id => $request->{id}, result => { version => '0.1.0', pid => 7 } });
-    };
-    with_daemon {
-        fails('E_ARGUMENT_INVALID', '17 descriptors', 'more than a frame may have',
-            'daemon.ping', {}, fds => [($read_end) x 17]);
-    } {};
 };
 
 done_testing();

@@ -30,7 +30,12 @@ subtest 'what the plugin says of itself' => sub {
         [sort @inherited, keys $PLUGIN->properties()->%*],
         'every option is a property of ours or one that PVE has',
     );
-    ok($PLUGIN->options()->{$_}->{fixed}, "$_ is fixed") for qw(path vzvault-chunk-size);
+    ok($PLUGIN->options()->{$_}->{fixed}, "$_ is fixed") 
+        for qw(path vzvault-chunk-size vzvault-instance);
+    my $mechanism = $PLUGIN->properties()->{'vzvault-vm-mechanism'};
+    is_deeply($mechanism->{enum}, [qw(nbd file-handle)], 'PVE may hand disks over in two ways');
+    is($mechanism->{default}, 'nbd', 'of which NBD is the one');
+    ok(!$PLUGIN->options()->{'vzvault-vm-mechanism'}->{fixed}, 'until it is changed');
 };
 
 subtest 'the API version' => sub {

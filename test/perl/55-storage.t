@@ -115,11 +115,12 @@ subtest 'adding a storage' => sub {
         my (%more) = @_;
         my $scfg = { path => taint("$base/new"), content => { backup => 1 }, %more };
         $PARENT->@* = ();
-        return with_daemon($table, sub { $PLUGIN->on_add_hook('vault', $scfg) });
+        my $calls = with_daemon($table, sub { $PLUGIN->on_add_hook('vault', $scfg) });
+        return wantarray ? ($calls, $scfg->{'vzvault-instance'}) : $calls;
     };
 
-    my $calls = $add->('vzvault-chunk-size' => '1M');
-    my $storage = { id => 'vault', path => "$base/new", isMountpoint => '' };
+    my ($calls, $instance) = $add->('vzvault-chunk-size' => '1M');
+    my $storage = { id => 'vault', path => "$base/new", isMountpoint => '', instance => $instance };
     is_deeply(
         $calls,
         [
@@ -128,13 +129,15 @@ subtest 'adding a storage' => sub {
         ],
         'makes the repository',
     );
+    like($instance, qr/\A[0-9a-f]{32}\z/, 'gives the section an instance, which PVE keeps');
+    isnt(($add->())[1], $instance, 'another every time');
     ok(-d "$base/new", 'and the directory before it');
     rmdir("$base/new");
 
     $add->(is_mountpoint => 'yes');
     is_deeply($PARENT, [], 'but no directory that has to be a mount point');
-    is_deeply($add->(disable => 1), [], 'nothing for a storage that is disabled');
-    is_deeply($add->(nodes => { pve2 => 1 }), [], 'nor for one of other nodes');
+    is_deeply(scalar($add->(disable => 1)), [], 'nothing for a storage that is disabled');
+    is_deeply(scalar($add->(nodes => { pve2 => 1 })), [], 'nor for one of other nodes');
     is(scalar($add->(nodes => { pve1 => 1 })->@*), 2, 'but for one of this node');
 
     rmdir("$base/new");

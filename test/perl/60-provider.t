@@ -6,79 +6,23 @@ use warnings;
 use MIME::Base64 qw(decode_base64 encode_base64);
 use Test::More;
 
-use FakeDaemon;
+use Fixtures qw($VOLUME $STORAGE);
+use ProviderFixtures;
 use Taint qw(taint tainted_parts);
-use PVE::Storage;
-use PVE::Storage::Custom::VzvaultPlugin;
 
 alarm(120); # a test that hangs shall fail
 
-my $VOLUME = 'backup/vzdump-qemu-100-2026_11_22-04_17_14.vzv';
 my $LXC = 'backup/vzdump-lxc-101-2026_11_22-04_17_14.vzv';
-my $SCFG = { type => 'vzvault', path => taint('/mnt/vault'), content => { backup => 1 } };
-my $STORAGE = { id => 'vault', path => '/mnt/vault', isMountpoint => '' };
 
 # what PVE asks of an archive name (pve-manager VZDump.pm)
 my $ARCHIVE_NAME_RE = qr!\A([a-zA-Z0-9\-\.\+\=\_]|/|:)+\z!;
-
-my %ANSWER = (
-    'job.begin' => { jobId => 'job-1' },
-    'job.end' => {},
-    'backup.begin' => { backupId => 'backup-1', volume => $VOLUME },
-    'backup.mechanism' => { mechanism => 'nbd' },
-    'backup.queryIncremental' => { modes => { 'drive-scsi0' => 'use', 'drive-efidisk0' => 'new' } },
-    'backup.vm' => sub {
-        my ($params, $conn) = @_;
-        $conn->send({ method => 'log', params => { level => 'info', message => '50 %' } });
-        return { addedBytes => 4096, readBytes => 8192, sizeBytes => 16384 };
-    },
-    'backup.end' => { addedBytes => 4096 },
-    'restore.begin' => {
-        restoreId => 'restore-1',
-        disks => {
-            'drive-scsi0' => { sizeBytes => 1024 },
-            'drive-efidisk0' => { sizeBytes => 540672 },
-        },
-    },
-    'restore.openDisk' => { path => '/run/vzvault/mounts/restore-1/drive-scsi0.raw' },
-    'restore.closeDisk' => {},
-    'restore.end' => {},
-);
-
-my @LOG;
-
-sub provider {
-    @LOG = ();
-    my $log = sub { push @LOG, [@_] };
-    return PVE::Storage::Custom::VzvaultPlugin->new_backup_provider($SCFG, 'vault', $log);
-}
-
-# One in the middle of a job, with a backup of each of these guests begun.
-sub working_provider {
-    my (@vmids) = @_;
-
-    my $provider = provider();
-    $provider->job_init(1);
-    $provider->backup_init($_, 'qemu', 1) for @vmids;
-    return $provider;
-}
-
-sub with_daemon {
-    my ($code, %answer) = @_;
-
-    my $daemon = FakeDaemon->start({ %ANSWER, %answer });
-    $code->();
-    my @calls = map { [$_->@{qw(method params)}] } $daemon->calls->@*;
-    $daemon->stop();
-    return \@calls;
-}
 
 # with the double slash that PVE makes
 my $NBD = '/run/qemu-server/100.backup-access.4242//100-nbd.backup-access';
 my $VOLUMES = {
     'drive-scsi0' => {
         size => taint('16384'),
-        'bitmap-mode' => 'reuse',
+        'bitmap-mode' => 'new',
         'nbd-path' => taint($NBD),
         'bitmap-name' => taint('snapshot-access:vault'),
     },
@@ -90,9 +34,10 @@ my $VOLUMES = {
 };
 
 subtest 'a backup in the order of PVE' => sub {
+    my $this_file = do { open(my $fh, '<', $0) or die "$0: $!\n"; local $/; <$fh> };
     my $config = taint("name: caf\xc3\xa9\n#\xff\0binary\n");
     my ($init, $mechanism, $modes, $cleanup);
-    my $calls = with_daemon(sub {
+    my $calls = answered(sub {
         my $provider = provider();
         is($provider->provider_name(), 'vzvault', 'has a name for log lines');
         $provider->job_init(1_700_000_000);
@@ -103,7 +48,7 @@ subtest 'a backup in the order of PVE' => sub {
         $provider->backup_vm('100', $config, $VOLUMES,
             { 'bandwidth-limit' => taint('10240'), 'firewall-config' => '' });
         $cleanup = $provider->backup_cleanup('100', 'qemu', 1, {});
-        $provider->backup_handle_log_file('100', '/nowhere/to/be/found');
+        $provider->backup_handle_log_file('100', $0);
         $provider->job_cleanup();
     });
     is_deeply($init, { 'archive-name' => $VOLUME =~ s!backup/!!r }, 'names its archive');
@@ -134,7 +79,7 @@ subtest 'a backup in the order of PVE' => sub {
                 },
             ],
             ['backup.mechanism', {@id}],
-            ['backup.queryIncremental', { @id, disks => $sizes }],
+            ['backup.queryIncremental', { @id, qemuPid => undef, disks => $sizes }],
             [
                 'backup.vm',
                 {
@@ -147,13 +92,15 @@ subtest 'a backup in the order of PVE' => sub {
                             device => 'drive-efidisk0',
                             sizeBytes => 540672,
                             bitmapMode => 'none',
+                            dirtyBytes => undef,
                             nbdPath => $NBD,
                             bitmapName => undef,
                         },
                         {
                             device => 'drive-scsi0',
                             sizeBytes => 16384,
-                            bitmapMode => 'reuse',
+                            bitmapMode => 'new',
+                            dirtyBytes => undef,
                             nbdPath => $NBD,
                             bitmapName => 'snapshot-access:vault',
                         },
@@ -161,6 +108,7 @@ subtest 'a backup in the order of PVE' => sub {
                 },
             ],
             ['backup.end', { @id, success => JSON::PP::true(), error => undef }],
+            ['backup.keepLog', { @id, logBase64 => encode_base64($this_file, '') }],
             ['job.end', { jobId => 'job-1' }],
         ],
         'each method is one call',
@@ -168,7 +116,7 @@ subtest 'a backup in the order of PVE' => sub {
 };
 
 subtest 'what a guest may lack' => sub {
-    my $calls = with_daemon(sub {
+    my $calls = answered(sub {
         my $provider = working_provider(100);
         $provider->backup_vm(100, "memory: 1\n", {}, {});
         $provider->backup_vm(100, "name: \x{1f642}\n", {}, { 'bandwidth-limit' => undef });
@@ -182,7 +130,7 @@ subtest 'what a guest may lack' => sub {
 };
 
 subtest 'cleanups' => sub {
-    my $calls = with_daemon(sub {
+    my $calls = answered(sub {
         my $provider = provider();
         $provider->job_cleanup();
         is_deeply($provider->backup_cleanup(100, undef, 0, { error => 'x' }),
@@ -192,7 +140,7 @@ subtest 'cleanups' => sub {
     });
     is_deeply($calls, [], 'of nothing ask nothing');
 
-    $calls = with_daemon(sub {
+    $calls = answered(sub {
         my $provider = working_provider(100);
         $provider->backup_vm(100, "memory: 1\n", {}, {});
         $provider->backup_cleanup(100, 'qemu', 1, {});
@@ -202,7 +150,7 @@ subtest 'cleanups' => sub {
     is_deeply([map { $_->[0] } $calls->@*],
         [qw(job.begin backup.begin backup.vm backup.end job.end)], 'come twice, and do once');
 
-    $calls = with_daemon(sub {
+    $calls = answered(sub {
         my $provider = working_provider(100);
         $provider->backup_cleanup(100, 'qemu', 0, { error => "zu sp\x{e4}t " . 'x' x 100_000 });
     });
@@ -211,7 +159,7 @@ subtest 'cleanups' => sub {
     like($params->{error}, qr/\Azu sp\x{e4}t x+\z/, 'with its text');
     is(length($params->{error}), 65_536, 'up to a length');
 
-    with_daemon(sub {
+    answered(sub {
         my $provider = working_provider(100);
         $provider->backup_vm(100, "memory: 1\n", {}, {});
         $provider->restore_vm_init($VOLUME);
@@ -227,7 +175,7 @@ subtest 'cleanups' => sub {
     });
     is_deeply(\@LOG, [], 'without a word: what failed by that has said so');
 
-    with_daemon(
+    answered(
         sub {
             my $provider = working_provider(100);
             $provider->backup_cleanup(100, 'qemu', 1, {});
@@ -240,7 +188,7 @@ subtest 'cleanups' => sub {
 
 subtest 'two guests at once' => sub {
     my $n = 0;
-    my $calls = with_daemon(sub {
+    my $calls = answered(sub {
         my $provider = working_provider(100, 101);
         $provider->backup_get_mechanism($_, 'qemu') for 101, 100;
     }, 'backup.begin' => sub { return { backupId => 'b-' . ++$n, volume => $VOLUME } });
@@ -264,22 +212,18 @@ subtest 'failures' => sub {
         'storage.readConfig' => sub { provider()->archive_get_guest_config($VOLUME) },
     );
     for my $method (sort keys %call) {
-        with_daemon(sub {
+        answered(sub {
             eval { $call{$method}->() };
             is($@, "no (E_UNSUPPORTED: the hint of E_UNSUPPORTED)\n", "of $method are one line");
         }, $method => ['E_UNSUPPORTED', 'no']);
     }
-    with_daemon(sub {
-        my $provider = provider();
-        ok(eval { $provider->backup_handle_log_file(100, undef); 1 }, 'never of the log file');
-    });
 };
 
 subtest 'a restore in the order of PVE' => sub {
     my $config = "memory: 128\n#qmdump#map:scsi0:drive-scsi0:local:raw:\n\xff\0";
     my %files = ('guest.conf' => $config, 'firewall.conf' => undef);
     my ($devices, $disk, @mechanism, @configs);
-    my $calls = with_daemon(sub {
+    my $calls = answered(sub {
         my $provider = provider();
         my $volname = taint($VOLUME);
         @mechanism = $provider->restore_get_mechanism($volname);
@@ -321,7 +265,7 @@ subtest 'a restore in the order of PVE' => sub {
 };
 
 subtest 'archives by themselves' => sub {
-    my $calls = with_daemon(sub {
+    my $calls = answered(sub {
         is(provider()->archive_get_guest_config($LXC, 'vault'), 'arch: amd64',
             'a fresh object reads a configuration, a storage id behind the name or not');
     }, 'storage.readConfig' => { contentBase64 => encode_base64('arch: amd64') =~ s/\n//r });

@@ -67,7 +67,7 @@ export function storageAt(path: string, id = 'store'): Storage {
 }
 
 export function diskAt(nbdPath: string, sizeBytes: number, device = 'drive-scsi0'): Disk {
-  return { device, sizeBytes, bitmapMode: 'none', nbdPath, bitmapName: null };
+  return { device, sizeBytes, bitmapMode: 'none', dirtyBytes: null, nbdPath, bitmapName: null };
 }
 
 export interface GuestBackup {
@@ -97,7 +97,7 @@ export async function beginGuestBackup(client: DaemonClient, backup: GuestBackup
   const { backupId, volume } = await client.call('backup.begin', { jobId, ...guest });
   await client.call('backup.mechanism', { backupId });
   const sizes = backup.disks.map(({ device, sizeBytes }) => [device, { sizeBytes }] as const);
-  await client.call('backup.queryIncremental', { backupId, disks: Object.fromEntries(sizes) });
+  await client.call('backup.queryIncremental', { backupId, qemuPid: null, disks: Object.fromEntries(sizes) });
   return { jobId, backupId, volume };
 }
 

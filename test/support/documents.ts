@@ -18,7 +18,7 @@ export function documentOf(id: SnapshotId, changes: Partial<SnapshotDocument> = 
       { name: 'drive-efidisk0', sizeBytes: 540672, chunkSizeBytes: 524288, levels: 1, rootId: '0'.repeat(64) },
     ],
     files: [{ name: 'guest.conf', bytes: Buffer.from('memory: 512\nname: büro\n') }],
-    stats: { readBytes: 541672, zeroBytes: 540672, reusedBytes: 0, newBytes: 1000, addedBytes: 900 },
+    stats: { unchangedBytes: 0, readBytes: 541672, zeroBytes: 540672, reusedBytes: 0, newBytes: 1000, addedBytes: 900 },
     ...changes,
   };
 }

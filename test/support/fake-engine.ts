@@ -7,7 +7,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import type {
   ChunkStore,
   CopyProgress,
+  IncrementalOptions,
   JobControl,
+  Region,
   SnapshotWriter,
   StoreStatistics,
   VerifyResult,
@@ -50,6 +52,12 @@ export class FakeChunkStore implements ChunkStore {
   fault: (point: Point) => void | Promise<void> = () => undefined;
   /** What verify shall find. */
   damages: VerifyResult['damages'] = [];
+  /** What the bitmap of any source marks. */
+  bitmap: readonly Region[] = [];
+  /** Why sources refuse discards. */
+  discardRefusal: string | null = null;
+  /** The options of every volume that was backed up. */
+  readonly backups: VolumeBackupOptions[] = [];
   openWriters = 0;
   closes = 0;
 
@@ -78,28 +86,44 @@ export class FakeChunkStore implements ChunkStore {
   async #backup(options: VolumeBackupOptions, control?: JobControl<VolumeProgress>): Promise<VolumeBackupResult> {
     const { source, chunkSizeBytes, expectedSizeBytes } = options;
     if (source.kind !== 'file') throw new VzvaultError('E_UNSUPPORTED', `the fake engine knows no ${source.kind}`);
-    const bytes = await readFile(source.path).catch(() => {
+    this.backups.push(options);
+    const whole = await readFile(source.path).catch(() => {
       throw new VzvaultError('E_SOURCE_UNREACHABLE', `opening ${source.path}`);
     });
     if (control?.signal?.aborted === true) throw abortReason(control.signal);
-    const sizeBytes = bytes.length;
+    const sizeBytes = whole.length;
     if (expectedSizeBytes !== undefined && expectedSizeBytes !== sizeBytes) {
       throw new VzvaultError('E_SOURCE_SIZE', `${source.path} has ${sizeBytes} bytes, not ${expectedSizeBytes}`);
     }
+    const { incremental } = options;
+    const regions = incremental === null ? [[0, sizeBytes] as const] : await this.#regions(incremental);
+    const bytes = incremental === null ? whole : overlaid(this.#bytes(incremental.base), whole, regions);
+    const readBytes = regions.reduce((sum, [, length]) => sum + length, 0);
     const isZero = bytes.every((byte) => byte === 0);
     const rootId = isZero ? ZERO_ID : createHash('sha256').update(bytes).digest('hex');
     const isKnown = this.volumes.has(rootId);
     this.volumes.set(rootId, bytes);
+    const newBytes = !isZero && !isKnown ? readBytes : 0;
     const counters = {
-      sizeBytes,
-      processedBytes: sizeBytes,
-      readBytes: sizeBytes,
-      zeroBytes: isZero ? sizeBytes : 0,
-      reusedBytes: !isZero && isKnown ? sizeBytes : 0,
-      newBytes: !isZero && !isKnown ? sizeBytes : 0,
+      ...{ sizeBytes, processedBytes: sizeBytes, readBytes, unchangedBytes: sizeBytes - readBytes },
+      zeroBytes: isZero ? readBytes : 0,
+      reusedBytes: !isZero && isKnown ? readBytes : 0,
+      ...{ newBytes, writtenBytes: newBytes, discardedBytes: 0 },
     };
     control?.onProgress?.(counters);
-    return { map: { sizeBytes, chunkSizeBytes, levels: mapLevels(sizeBytes, chunkSizeBytes), rootId }, counters };
+    const map = { sizeBytes, chunkSizeBytes, levels: mapLevels(sizeBytes, chunkSizeBytes), rootId };
+    return { map, counters, discardRefusal: options.discard ? this.discardRefusal : null };
+  }
+
+  async #regions({ dirty }: IncrementalOptions): Promise<readonly Region[]> {
+    if (dirty.kind === 'bitmap') return this.bitmap;
+    const regions: Region[] = [];
+    for (let done = false; !done;) {
+      const batch = await dirty.next();
+      regions.push(...batch.regions);
+      ({ done } = batch);
+    }
+    return regions;
   }
 
   async restoreVolume(
@@ -149,4 +173,10 @@ export class FakeChunkStore implements ChunkStore {
     if (bytes === undefined) throw new VzvaultError('E_CHUNK_MISSING', `map node ${map.rootId} is missing`);
     return bytes;
   }
+}
+
+function overlaid(base: Buffer, changed: Buffer, regions: readonly Region[]): Buffer {
+  const bytes = Buffer.from(base);
+  for (const [offset, length] of regions) changed.copy(bytes, offset, offset, offset + length);
+  return bytes;
 }

@@ -4,6 +4,7 @@ import type { ProcessIdentity, ProcessTable } from '../../src/lib/process-identi
 export class FakeProcesses implements ProcessTable {
   readonly #running = new Map<number, { startTicks: number; commandLine: readonly string[] }>();
   #ticks = 1000;
+  #boots = 1;
 
   /** Starts a process; a pid may be given again after `end`. */
   start(pid: number, commandLine: readonly string[] = []): ProcessIdentity {
@@ -23,5 +24,14 @@ export class FakeProcesses implements ProcessTable {
 
   commandLine(pid: number): readonly string[] {
     return this.#running.get(pid)?.commandLine ?? [];
+  }
+
+  bootId(): string {
+    return `boot-${this.#boots}`;
+  }
+
+  /** The same processes, as far as pid and start time tell, after a restart of the machine. */
+  reboot(): void {
+    this.#boots += 1;
   }
 }

@@ -1,7 +1,10 @@
 /** The provider's handlers over fakes: storage in memory, NBD sockets that are files, mounts that are notes. */
-import type { ChunkStore } from '../../src/engine/types.js';
+import type { ChunkStore, Region } from '../../src/engine/types.js';
+import { formatGuest, type Guest } from '../../src/lib/guest.js';
 import { silentLogger } from '../../src/lib/logger.js';
-import type { Call, LogLevel } from '../../src/provider/call.js';
+import type { BitmapRecords } from '../../src/provider/bitmap-records.js';
+import type { LogLevel, VmCall } from '../../src/provider/call.js';
+import type { BitmapRecord } from '../../src/provider/incremental-proof.js';
 import { ProviderHandlers } from '../../src/provider/provider-handlers.js';
 import type { RestoreMount, RestoreMounter, RestoreRecord } from '../../src/provider/restore-session.js';
 import type { MountSpec } from '../../src/repository/mount-spec.js';
@@ -10,8 +13,10 @@ import { FakeEngine } from './fake-engine.js';
 import { FakeProcesses } from './fake-processes.js';
 import { ManualClock } from './manual-clock.js';
 
-/** The path of an NBD socket is that of a file to read. */
+/** The path of an NBD socket is that of a file to read; the files behind descriptors are in `descriptors`. */
 export class NbdFakeEngine extends FakeEngine {
+  readonly descriptors = new Map<number, string>();
+
   override async openStore(options: { path: string; cacheDirectory: string }): Promise<ChunkStore> {
     const store = await super.openStore(options);
     const writer: ChunkStore['writer'] = async () => {
@@ -20,7 +25,8 @@ export class NbdFakeEngine extends FakeEngine {
         ...inner,
         backupVolume: async (volume, control) => {
           const { source } = volume;
-          const path = source.kind === 'nbd' ? source.socketPath : '';
+          let path = source.kind === 'nbd' ? source.socketPath : '';
+          if (source.kind === 'descriptor') path = this.descriptors.get(source.fd) ?? '';
           return await inner.backupVolume({ ...volume, source: { kind: 'file', path } }, control);
         },
       };
@@ -51,9 +57,30 @@ export class FakeMounter implements RestoreMounter {
   }
 }
 
-export class FakeCall implements Call {
+export class MemoryBitmapRecords implements BitmapRecords {
+  readonly records = new Map<string, BitmapRecord>();
+  fault: () => void = () => undefined;
+
+  read(storageId: string, guest: Guest): BitmapRecord | null {
+    return this.records.get(`${storageId} ${formatGuest(guest)}`) ?? null;
+  }
+
+  write(record: BitmapRecord): void {
+    this.fault();
+    this.records.set(`${record.storageId} ${formatGuest(record)}`, record);
+  }
+
+  remove(storageId: string, guest: Guest): void {
+    this.fault();
+    this.records.delete(`${storageId} ${formatGuest(guest)}`);
+  }
+}
+
+export class FakeCall implements VmCall {
   readonly controller = new AbortController();
   readonly lines: string[] = [];
+  readonly descriptors: number[] = [];
+  readonly batches: (readonly Region[])[] = [];
   readonly peer: { readonly pid: number };
 
   constructor(pid = 100) {
@@ -67,6 +94,11 @@ export class FakeCall implements Call {
   log(level: LogLevel, message: string): void {
     this.lines.push(`${level}: ${message}`);
   }
+
+  async nextDirtyRegions(): Promise<{ regions: readonly Region[]; done: boolean }> {
+    const regions = this.batches.shift() ?? [];
+    return { regions, done: this.batches.length === 0 };
+  }
 }
 
 export const storage = { id: 'nas', path: '/mnt/nas', isMountpoint: '' } as const;
@@ -75,6 +107,7 @@ export const storage = { id: 'nas', path: '/mnt/nas', isMountpoint: '' } as cons
 export class FakeProvider {
   readonly engine = new NbdFakeEngine();
   readonly mounter = new FakeMounter();
+  readonly records = new MemoryBitmapRecords();
   readonly processes = new FakeProcesses();
   readonly clock = new ManualClock();
   readonly handlers: ProviderHandlers;
@@ -84,6 +117,7 @@ export class FakeProvider {
     this.handlers = new ProviderHandlers({
       engine: this.engine,
       mounter: this.mounter,
+      records: this.records,
       processes: this.processes,
       clock: this.clock,
       logger: silentLogger(),

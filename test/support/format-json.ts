@@ -1,4 +1,4 @@
-/** The two JSON texts of docs/format.md, config and snapshot, read from that page alone. Unknown further fields are ignored. */
+/** The three JSON texts of docs/format.md, config, snapshot and verify state, read from that page alone. Unknown further fields are ignored. */
 import { FormatError, must } from './format-error.js';
 
 export interface Config {
@@ -22,6 +22,12 @@ export interface Snapshot {
   readonly volumes: readonly Volume[];
   readonly files: readonly { readonly name: string; readonly bytes: Buffer }[];
   readonly stats: Readonly<Record<string, number>>;
+}
+
+export interface VerifyState {
+  readonly state: string;
+  readonly checkedAt: string;
+  readonly message: string;
 }
 
 const CHUNK_SIZES = [262_144, 524_288, 1_048_576, 4_194_304];
@@ -56,7 +62,19 @@ export function parseSnapshot(json: string): Snapshot {
     time: snapshot.time('time'),
     volumes: uniquelyNamed(snapshot.list('volumes', 256).map(parseVolume)),
     files: uniquelyNamed(snapshot.list('files', 64).map(parseFile)),
-    stats: Object.fromEntries(STATS.map((name) => [name, stats.count(name)])),
+    stats: {
+      ...Object.fromEntries(STATS.map((name) => [name, stats.count(name)])),
+      unchangedBytes: stats.has('unchangedBytes') ? stats.count('unchangedBytes') : 0,
+    },
+  };
+}
+
+export function parseVerifyState(json: string): VerifyState {
+  const state = new Fields(parseJson(json, 'a verify state'), 'a verify state');
+  return {
+    state: state.text('state', /^(?:ok|damaged)$/),
+    checkedAt: state.time('checkedAt'),
+    message: state.text('message', /^/),
   };
 }
 
@@ -102,6 +120,10 @@ class Fields {
 
   mustBe(name: string, value: unknown): void {
     must(this.#values[name] === value, `${this.what} has another ${name} than this reader knows`);
+  }
+
+  has(name: string): boolean {
+    return Object.hasOwn(this.#values, name);
   }
 
   text(name: string, pattern: RegExp): string {

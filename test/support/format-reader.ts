@@ -21,7 +21,16 @@ import {
   type Pack,
   type Segment,
 } from './format-records.js';
-import { isUtcTime, parseConfig, parseSnapshot, type Config, type Snapshot, type Volume } from './format-json.js';
+import {
+  isUtcTime,
+  parseConfig,
+  parseSnapshot,
+  parseVerifyState,
+  type Config,
+  type Snapshot,
+  type VerifyState,
+  type Volume,
+} from './format-json.js';
 
 const CONFIG_LIMIT = 64 * 1024;
 const SEGMENT_LIMIT = 256 * 1024 * 1024;
@@ -30,7 +39,8 @@ const NODE_CHILDREN = 256;
 export interface SnapshotFiles extends Snapshot {
   readonly protected: boolean;
   readonly notes: string | null;
-  readonly log: string | null;
+  readonly log: Buffer | null;
+  readonly verifyState: VerifyState | null;
 }
 
 export interface VolumeContents {
@@ -118,12 +128,22 @@ function readSnapshot(path: string, { group, name, config }: Place): SnapshotFil
   must(snapshot.group === group && snapshot.time === time, 'a snapshot lies in the directory of another');
   const isProtected = existsSync(join(path, 'protected'));
   must(!isProtected || statSync(join(path, 'protected')).size === 0, 'the mark of protection is not empty');
-  const [notes, log] = [readText(join(path, 'notes'), 2), readText(join(path, 'log'), 3)];
-  return { ...snapshot, protected: isProtected, notes, log };
+  const [notes, log, verifyState] = [
+    readSidecar(join(path, 'notes'), 2),
+    readSidecar(join(path, 'log'), 3),
+    readSidecar(join(path, 'verify-state'), 4),
+  ];
+  return {
+    ...snapshot,
+    protected: isProtected,
+    notes: notes === null ? null : utf8(notes),
+    log,
+    verifyState: verifyState === null ? null : parseVerifyState(utf8(verifyState)),
+  };
 }
 
-function readText(path: string, kind: 2 | 3): string | null {
-  return existsSync(path) ? utf8(readDocument(readBounded(path, DOCUMENT_LIMIT), kind)) : null;
+function readSidecar(path: string, kind: 2 | 3 | 4): Buffer | null {
+  return existsSync(path) ? readDocument(readBounded(path, DOCUMENT_LIMIT), kind) : null;
 }
 
 function utf8(bytes: Buffer): string {

@@ -184,7 +184,7 @@ function filterHolds(filter: Buffer, id: string): boolean {
 }
 
 /** The plain bytes of a document of this kind. */
-export function readDocument(bytes: Buffer, kind: 1 | 2 | 3): Buffer {
+export function readDocument(bytes: Buffer, kind: 1 | 2 | 3 | 4): Buffer {
   must(bytes.length >= 56 + 32 && bytes.length <= DOCUMENT_LIMIT, 'a document has an impossible length');
   mustBegin(bytes, 'VZVSEAL', 'a document');
   must(bytes.readUInt8(12) === kind, 'a document is of another kind');

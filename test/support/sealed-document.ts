@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { DocumentKind } from '../../src/engine/types.js';
 import { VzvaultError } from '../../src/lib/errors.js';
 
-const KINDS: readonly DocumentKind[] = ['snapshot', 'notes', 'log'];
+const KINDS: readonly DocumentKind[] = ['snapshot', 'notes', 'log', 'verify-state'];
 const MAGIC = Buffer.from('VZVSEAL\n', 'latin1');
 const HEADER_BYTES = 56;
 const DIGEST_BYTES = 32;

@@ -112,6 +112,18 @@ inline constexpr std::uint64_t kBlockStatusMaxBytes = 0xFFFF'0000;
 inline constexpr std::uint64_t kNbdReadMaxBytes = 32 * kMiB;
 // What one answer about extents may make us remember, 24 bytes each; what lies beyond is asked for again.
 inline constexpr std::size_t kExtentsMax = 65'536;
+// Dirty regions that may be handed over at once, 16 bytes each: the RPC lets through a sixteenth (docs/protocol.md).
+inline constexpr std::size_t kRegionBatchMax = 65'536;
+// What is discarded is a multiple of this: the granule of QEMU's bitmaps and copy-before-write, below which nothing is
+// freed.
+inline constexpr std::uint64_t kDiscardGranuleBytes = 4 * kMiB;
+// The most that one request discards: a server may take its time for each byte, and NBD has 32 bits for a length.
+inline constexpr std::uint64_t kDiscardMaxBytes = 1024 * kMiB;
+// Discards in flight: they go beside the reads and must not crowd them out.
+inline constexpr unsigned kDiscardsInFlight = 4;
+// Ranges that wait for their pack or their neighbours: all are looked at for each read. Neighbours in one pack are one
+// range, so this is for disks where new and known chunks alternate. Beyond it the oldest are never discarded.
+inline constexpr std::size_t kDiscardsWaitingMax = 4'096;
 // Threads that read a file: they keep a disk with a queue busy, more would not make a page cache faster.
 inline constexpr unsigned kFileThreads = 4;
 // Reads of a file under way or waiting for a thread.

@@ -58,6 +58,7 @@ namespace vzv {
   X(E_SOURCE_UNREACHABLE)  \
   X(E_SOURCE_READ)         \
   X(E_SOURCE_SIZE)         \
+  X(E_SOURCE_BITMAP)       \
   X(E_SOURCE_STALLED)      \
   X(E_TARGET_WRITE)        \
   X(E_TARGET_EXISTS)       \

@@ -25,7 +25,10 @@ struct BufferPool::State {
   std::vector<Block> spare;  // GUARDED BY mutex
 };
 
-BufferPool::BufferPool(std::size_t count, std::size_t buffer_bytes) : state_(new State{buffer_bytes, {}, count, {}}) {}
+BufferPool::BufferPool(std::size_t count, std::size_t buffer_bytes) : state_(new State{buffer_bytes, {}, count, {}}) {
+  // So that giving a buffer back needs no memory.
+  state_->spare.reserve(count);
+}
 
 std::size_t BufferPool::buffer_bytes() const { return state_->buffer_bytes; }
 

@@ -1,9 +1,9 @@
 // The middle of a backup: threads that take buffers full of chunks, find zeroes, hash, store, and list the ids in the
 // map.
 //
-// Buffers are worked on in any order; their ids go into the map in the order of their numbers, by whichever thread
-// finished the one that was due. At most kBackupWindow buffers are between submit() and the map, their bytes are let go
-// as soon as they are stored.
+// Runs of chunks that are known to be zero go the same way, without bytes. Buffers are worked on in any order; their
+// ids go into the map in the order of their numbers, by whichever thread finished the one that was due. At most
+// kBackupWindow buffers are between submit() and the map, their bytes are let go as soon as they are stored.
 //
 // One thread submits and finishes. The first error stops the rest: what is queued is dropped.
 #pragma once
@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "core/base/cancel.h"
 #include "core/chunk/volume_geometry.h"
 #include "core/pipeline/counters.h"
+#include "core/pipeline/discard_tracker.h"
 #include "core/pipeline/first_error.h"
 #include "core/source/block_source.h"
 #include "core/store/chunk_writer.h"
@@ -27,18 +29,22 @@ namespace vzv {
 
 struct ChunkBatch {
   std::uint64_t first_chunk = 0;
-  std::uint32_t chunk_count = 0;
-  ReadBuffer buffer;           // the chunks' bytes, one behind the other
+  std::uint64_t chunk_count = 0;
+  ReadBuffer buffer;           // the chunks' bytes, one behind the other; null where all of them are zero
   std::uint64_t sequence = 0;  // 0, 1, 2, … in ascending order of first_chunk
 };
 
 class ChunkStage {
  public:
-  // REQUIRES: what is referred to outlives this.
-  ChunkStage(VolumeGeometry geometry, ChunkWriter& writer, unsigned workers, BackupCounters& counters,
-             const CancelToken& cancel);
+  // The map is built on `base`. What is stored is told to `discards`, unless that is null. REQUIRES: what is referred
+  // to outlives this.
+  ChunkStage(VolumeGeometry geometry, ChunkWriter& writer, std::optional<MapWriter::Base> base,
+             DiscardTracker* discards, BackupCounters& counters, const CancelToken& cancel);
   // Stops and joins.
   ~ChunkStage();
+
+  // Starts the threads. E_INTERNAL where the system has none left. Called once, first.
+  Status start(unsigned workers);
 
   // Whether a buffer of this sequence number may be begun now.
   bool has_room_for(std::uint64_t sequence) const;
@@ -56,20 +62,29 @@ class ChunkStage {
   Result<Id> finish();
 
  private:
+  struct StoredChunk {
+    Id id;  // zero where the chunk is
+    Durability durability;
+  };
+  struct Done {
+    std::uint64_t first_chunk;
+    std::uint64_t chunk_count;
+    std::vector<StoredChunk> chunks;  // none where all are known to be zero
+  };
+
   void run();
-  Result<std::vector<Id>> store(const ChunkBatch& batch);
-  Result<Id> store_chunk(ByteSpan plain);
-  void enter_into_map(const ChunkBatch& batch, std::vector<Id> ids);
+  Status handle(ChunkBatch& batch);
+  Result<std::vector<StoredChunk>> store(const ChunkBatch& batch);
+  Result<StoredChunk> store_chunk(ByteSpan plain);
+  Status enter_into_map(std::uint64_t sequence, Done done);
+  Status list(const Done& done);
   void fail(Status status);
   void stop();
 
-  struct Done {
-    std::uint64_t first_chunk;
-    std::vector<Id> ids;
-  };
-
   const VolumeGeometry geometry_;
   ChunkWriter& writer_;
+  const bool has_base_;
+  DiscardTracker* const discards_;
   BackupCounters& counters_;
   const CancelToken& cancel_;
   FirstError error_;

@@ -8,16 +8,22 @@
 
 namespace vzv {
 
-// One volume's backup. In the end processed = size and zero + reused + new = size.
+// One volume's backup. In the end processed = size = unchanged + zero + reused + new.
 struct BackupCounters {
   std::atomic<std::uint64_t> size_bytes{0};
-  // Read, or passed over because they are holes.
+  // Read, passed over because they are holes, or unchanged.
   std::atomic<std::uint64_t> processed_bytes{0};
+  // Outside the dirty regions: neither read nor looked at.
+  std::atomic<std::uint64_t> unchanged_bytes{0};
   std::atomic<std::uint64_t> read_bytes{0};
   // Chunks that were found zero or known to be.
   std::atomic<std::uint64_t> zero_bytes{0};
   std::atomic<std::uint64_t> reused_bytes{0};
   std::atomic<std::uint64_t> new_bytes{0};
+  // Of the new: what it takes in packs, encoded.
+  std::atomic<std::uint64_t> written_bytes{0};
+  // Of the source, given back to it.
+  std::atomic<std::uint64_t> discarded_bytes{0};
 };
 
 // One volume's restore or verification.

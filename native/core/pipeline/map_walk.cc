@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/bounded_queue.h"
+#include "core/base/guarded.h"
 #include "core/base/limits.h"
 #include "core/pipeline/first_error.h"
 #include "core/pipeline/workers.h"
@@ -27,8 +28,11 @@ class Walk {
 
   Status run() {
     std::vector<std::thread> threads;
-    for (unsigned i = 0; i < default_workers(); ++i) threads.emplace_back([this] { visit(); });
-    fail(find());
+    Status started;
+    for (unsigned i = 0; i < default_workers() && started.ok(); ++i) {
+      started = start_thread(threads, [this] { visit(); });
+    }
+    fail(started.ok() ? guarded([this] { return find(); }) : std::move(started));
     queue_.close();
     for (std::thread& thread : threads) thread.join();
     return error_.status();
@@ -46,7 +50,7 @@ class Walk {
     while (std::optional<Item> item = queue_.pop()) {
       if (error_.failed()) continue;
       Status status = cancel_.status();
-      if (status.ok()) status = visitor_.data(item->chunk, item->id);
+      if (status.ok()) status = guarded([&] { return visitor_.data(item->chunk, item->id); });
       fail(std::move(status));
     }
   }

@@ -21,13 +21,15 @@ std::uint64_t step_max(std::uint64_t bytes_per_second) {
 RateLimiter::RateLimiter(std::uint64_t bytes_per_second, Clock::time_point now)
     : bytes_per_second_(static_cast<double>(bytes_per_second)),
       step_max_bytes_(step_max(bytes_per_second)),
-      capacity_bytes_(std::max(bytes_per_second_ / 4, static_cast<double>(kStepUnitBytes))),
+      capacity_bytes_(std::max(bytes_per_second_ / 2, static_cast<double>(kStepUnitBytes))),
       updated_(now) {}
 
 RateLimiter::Clock::duration RateLimiter::take(std::uint64_t bytes, Clock::time_point now) {
   if (bytes_per_second_ == 0) return Clock::duration::zero();
-  const std::chrono::duration<double> passed = now - updated_;
-  updated_ = now;
+  std::lock_guard lock(mutex_);
+  // Threads read the clock before they come here, in whatever order.
+  const std::chrono::duration<double> passed = std::max(now, updated_) - updated_;
+  updated_ = std::max(now, updated_);
   saved_bytes_ = std::min(capacity_bytes_, saved_bytes_ + passed.count() * bytes_per_second_);
   const double missing = static_cast<double>(bytes) - saved_bytes_;
   if (missing > 0) {

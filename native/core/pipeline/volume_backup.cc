@@ -5,14 +5,16 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
 
+#include "core/base/guarded.h"
 #include "core/base/limits.h"
 #include "core/pipeline/buffer_pool.h"
 #include "core/pipeline/chunk_stage.h"
-#include "core/pipeline/rate_limiter.h"
+#include "core/pipeline/discarder.h"
 #include "core/pipeline/read_planner.h"
 #include "core/pipeline/workers.h"
 
@@ -41,12 +43,12 @@ class VolumeBackup {
         options_(options),
         counters_(counters),
         cancel_(cancel),
-        limiter_(options.bandwidth_limit_bytes_per_second, Clock::now()),
         pool_(limits::kBackupBuffersBytes / read_bytes(geometry), read_bytes(geometry)),
-        planner_(source, geometry, read_bytes(geometry)),
-        stage_(geometry, writer, default_workers(), counters, cancel) {}
+        planner_(source, geometry, read_bytes(geometry), options.incremental ? &options.incremental->dirty : nullptr),
+        discarder_(source, options.discard, counters),
+        stage_(geometry, writer, base_of(options), discarder_.tracker(), counters, cancel) {}
 
-  Result<Id> run();
+  Result<VolumeBackupResult> run();
 
  private:
   // A buffer that is being filled. It goes on to the stage when its last read has finished.
@@ -59,13 +61,28 @@ class VolumeBackup {
     return std::max(geometry.chunk_size_bytes, limits::kBackupReadBytes);
   }
 
+  static std::optional<MapWriter::Base> base_of(const VolumeBackupOptions& options) {
+    if (!options.incremental) return std::nullopt;
+    return MapWriter::Base{options.incremental->root, options.incremental->reader};
+  }
+
   // The first error of anybody.
   Status check() const;
   // Waits for reads to finish, and completes them. REQUIRES: reads are in flight
   Status turn(int timeout_ms);
-  Result<ReadBuffer> take_buffer();
+  // Lets the source and the stage go on until `attempt` answers true.
+  template <typename Attempt>
+  Status wait_until(Attempt attempt);
+  Status wait_for_room();
+  // What the planner left out.
+  void count_unchanged();
+  Status pass_over(const ReadPlan& plan);
   Status fill(const ReadPlan& plan);
+  Status read_all();
+  // Waits for the last discards. They fail nothing: only cancelling is an error.
+  Status finish_discards();
   Status read_piece(const std::shared_ptr<Filling>& filling, Extent piece);
+  std::uint64_t step_max_bytes() const;
   Status wait_for_bandwidth(std::uint64_t bytes);
   void finish_piece(const std::shared_ptr<Filling>& filling);
 
@@ -74,13 +91,13 @@ class VolumeBackup {
   const VolumeBackupOptions& options_;
   BackupCounters& counters_;
   const CancelToken& cancel_;
-  RateLimiter limiter_;
   BufferPool pool_;
   ReadPlanner planner_;
   Status read_error_;
   unsigned in_flight_ = 0;
   Clock::duration silent_{};  // how long the source has been waited for in vain
   std::uint64_t next_sequence_ = 0;
+  Discarder discarder_;
   ChunkStage stage_;
 };
 
@@ -92,6 +109,7 @@ Status VolumeBackup::check() const {
 
 Status VolumeBackup::turn(int timeout_ms) {
   VZV_TRY(check());
+  discarder_.submit();
   const auto begun = Clock::now();
   Result<bool> completed = source_.poll(timeout_ms);
   if (!completed.ok()) return completed.status();
@@ -103,13 +121,12 @@ Status VolumeBackup::turn(int timeout_ms) {
   return check();
 }
 
-Result<ReadBuffer> VolumeBackup::take_buffer() {
+template <typename Attempt>
+Status VolumeBackup::wait_until(Attempt attempt) {
   while (true) {
     // Counted before looking, so that what happens in between is not waited for.
     const std::uint64_t seen = stage_.events();
-    if (stage_.has_room_for(next_sequence_)) {
-      if (ReadBuffer buffer = pool_.take()) return buffer;
-    }
+    if (attempt()) return {};
     if (in_flight_ > 0) {
       VZV_TRY(turn(kBufferIntervalMs));
     } else {
@@ -119,13 +136,21 @@ Result<ReadBuffer> VolumeBackup::take_buffer() {
   }
 }
 
+Status VolumeBackup::wait_for_room() {
+  return wait_until([this] { return stage_.has_room_for(next_sequence_); });
+}
+
 void VolumeBackup::finish_piece(const std::shared_ptr<Filling>& filling) {
   if (--filling->pieces == 0) stage_.submit(std::move(filling->batch));
 }
 
+std::uint64_t VolumeBackup::step_max_bytes() const {
+  return options_.limiter != nullptr ? options_.limiter->step_max_bytes() : std::numeric_limits<std::uint64_t>::max();
+}
+
 Status VolumeBackup::wait_for_bandwidth(std::uint64_t bytes) {
-  while (true) {
-    const Clock::duration wait = limiter_.take(bytes, Clock::now());
+  while (options_.limiter != nullptr) {
+    const Clock::duration wait = options_.limiter->take(bytes, Clock::now());
     if (wait == Clock::duration::zero()) return {};
     if (in_flight_ > 0) {
       VZV_TRY(turn(ceil_ms(wait)));
@@ -135,6 +160,7 @@ Status VolumeBackup::wait_for_bandwidth(std::uint64_t bytes) {
       ::poll(&cancelled, 1, ceil_ms(wait));
     }
   }
+  return {};
 }
 
 Status VolumeBackup::read_piece(const std::shared_ptr<Filling>& filling, Extent piece) {
@@ -146,7 +172,7 @@ Status VolumeBackup::read_piece(const std::shared_ptr<Filling>& filling, Extent 
     return {};
   }
   for (std::uint64_t at = 0; at < piece.length;) {
-    const std::uint64_t length = std::min(piece.length - at, limiter_.step_max_bytes());
+    const std::uint64_t length = std::min(piece.length - at, step_max_bytes());
     VZV_TRY(wait_for_bandwidth(length));
     while (in_flight_ >= source_.max_in_flight()) VZV_TRY(turn(kLookIntervalMs));
     ++filling->pieces;
@@ -168,30 +194,74 @@ Status VolumeBackup::read_piece(const std::shared_ptr<Filling>& filling, Extent 
 }
 
 Status VolumeBackup::fill(const ReadPlan& plan) {
-  Result<ReadBuffer> buffer = take_buffer();
-  if (!buffer.ok()) return buffer.status();
+  VZV_TRY(wait_for_room());
+  ReadBuffer buffer;
+  VZV_TRY(wait_until([&] { return (buffer = pool_.take()) != nullptr; }));
   auto filling =
-      std::make_shared<Filling>(Filling{{plan.first_chunk, plan.chunk_count, std::move(*buffer), next_sequence_++}});
+      std::make_shared<Filling>(Filling{{plan.first_chunk, plan.chunk_count, std::move(buffer), next_sequence_++}});
   for (const Extent& piece : plan.pieces) VZV_TRY(read_piece(filling, piece));
   finish_piece(filling);
   return {};
 }
 
-Result<Id> VolumeBackup::run() {
-  std::uint64_t passed_over = 0;
+void VolumeBackup::count_unchanged() {
+  const std::uint64_t more = planner_.unchanged_bytes() - counters_.unchanged_bytes;
+  counters_.unchanged_bytes += more;
+  counters_.processed_bytes += more;
+}
+
+Status VolumeBackup::pass_over(const ReadPlan& plan) {
+  VZV_TRY(wait_for_room());
+  const std::uint64_t end = geometry_.chunk_offset(plan.first_chunk + plan.chunk_count);
+  const std::uint64_t bytes = std::min(end, geometry_.size_bytes) - geometry_.chunk_offset(plan.first_chunk);
+  counters_.processed_bytes += bytes;
+  counters_.zero_bytes += bytes;
+  stage_.submit({plan.first_chunk, plan.chunk_count, nullptr, next_sequence_++});
+  return {};
+}
+
+Status VolumeBackup::read_all() {
   while (true) {
     VZV_TRY(check());
+    discarder_.submit();
     Result<std::optional<ReadPlan>> plan = planner_.next();
     if (!plan.ok()) return plan.status();
-    counters_.processed_bytes += planner_.passed_over_bytes() - passed_over;
-    counters_.zero_bytes += planner_.passed_over_bytes() - passed_over;
-    passed_over = planner_.passed_over_bytes();
+    count_unchanged();
     if (!*plan) break;
-    if ((*plan)->chunk_count > 0) VZV_TRY(fill(**plan));
+    VZV_TRY((*plan)->is_zero() ? pass_over(**plan) : fill(**plan));
   }
   while (in_flight_ > 0) VZV_TRY(turn(kLookIntervalMs));
-  VZV_TRY(check());
-  return stage_.finish();
+  return check();
+}
+
+Status VolumeBackup::finish_discards() {
+  silent_ = Clock::duration::zero();
+  while (true) {
+    VZV_TRY(cancel_.status());
+    discarder_.submit();
+    if (discarder_.in_flight() == 0) return {};
+    const auto begun = Clock::now();
+    const Result<bool> completed = source_.poll(kLookIntervalMs);
+    silent_ = completed.ok() && *completed ? Clock::duration::zero() : silent_ + (Clock::now() - begun);
+    if (!completed.ok()) {
+      discarder_.give_up(completed.status().message());
+      return cancel_.status();
+    }
+    if (silent_ >= std::chrono::milliseconds(options_.stall_timeout_ms)) {
+      discarder_.give_up("discarding " + source_.name() + ": no answer for " +
+                         std::to_string(options_.stall_timeout_ms) + " ms");
+      return {};
+    }
+  }
+}
+
+Result<VolumeBackupResult> VolumeBackup::run() {
+  VZV_TRY(stage_.start(default_workers()));
+  VZV_TRY(read_all());
+  Result<Id> root = stage_.finish();
+  if (!root.ok()) return root.status();
+  VZV_TRY(finish_discards());
+  return VolumeBackupResult{geometry_, *root, discarder_.refusal()};
 }
 
 }  // namespace
@@ -200,11 +270,12 @@ Result<VolumeBackupResult> backup_volume(BlockSource& source, ChunkWriter& write
                                          BackupCounters& counters, const CancelToken& cancel) {
   Result<VolumeGeometry> geometry = VolumeGeometry::make(source.size_bytes(), options.chunk_size_bytes);
   if (!geometry.ok()) return geometry.status();
+  if (options.incremental && options.incremental->geometry != *geometry) {
+    return Status(Code::E_ARGUMENT_INVALID,
+                  "the base of an incremental backup of " + source.name() + " has another size or chunk size");
+  }
   counters.size_bytes = geometry->size_bytes;
-  VolumeBackup backup(source, writer, *geometry, options, counters, cancel);
-  Result<Id> root = backup.run();
-  if (!root.ok()) return root.status();
-  return VolumeBackupResult{*geometry, *root};
+  return guarded([&] { return VolumeBackup(source, writer, *geometry, options, counters, cancel).run(); });
 }
 
 }  // namespace vzv

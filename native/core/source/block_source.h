@@ -7,8 +7,8 @@
 // extents() with E_SOURCE_STALLED once the stall timeout has passed, also while the kernel or the server hangs. Whether
 // reads stall is for the caller of poll() to judge.
 //
-// Errors: after any call or completion ended with an error the source can only be destroyed. Destroying it drops the
-// completions of reads in flight without calling them.
+// Errors: after any call or completion but those of discards ended with an error the source can only be destroyed.
+// Destroying it drops the completions of what is in flight without calling them.
 #pragma once
 
 #include <cstdint>
@@ -54,8 +54,15 @@ class BlockSource {
   virtual Result<std::vector<Extent>> extents(std::uint64_t offset, std::uint64_t length) = 0;
   // REQUIRES: length > 0; the range lies within the source; fewer than max_in_flight() reads are in flight.
   virtual Status submit_read(std::uint64_t offset, std::size_t length, ReadBuffer buffer, ReadDone done) = 0;
-  // Waits up to timeout_ms for at least one completion while reads are in flight; runs completions. False: none came in
-  // time.
+  // Gives the space of a range back, which will not be read again. An error here or in `done` is a refusal: of this
+  // call alone, the source can still be used. `done` is called as that of a read. REQUIRES: as for submit_read(), but
+  // counted apart: fewer than kDiscardsInFlight are in flight; length <= kDiscardMaxBytes.
+  virtual Status submit_discard(std::uint64_t offset, std::uint64_t length, ReadDone done) {
+    (void)offset, (void)length, (void)done;
+    return Status(Code::E_UNSUPPORTED, name() + " is not one whose ranges could be given back");
+  }
+  // Waits up to timeout_ms for at least one completion while reads or discards are in flight; runs completions. False:
+  // none came in time.
   virtual Result<bool> poll(int timeout_ms) = 0;
 };
 

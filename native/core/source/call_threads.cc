@@ -11,6 +11,8 @@
 #include <thread>
 #include <utility>
 
+#include "core/base/guarded.h"
+
 namespace vzv {
 
 namespace {
@@ -53,11 +55,17 @@ void CallThreads::Channel::run() {
   if (--threads_ == 0) left_.notify_all();
 }
 
-CallThreads::CallThreads(unsigned count) {
-  channel_->threads_ = count;
+Status CallThreads::start(unsigned count) {
   for (unsigned i = 0; i < count; ++i) {
-    std::thread([channel = channel_] { channel->run(); }).detach();
+    // Counted by whoever starts it, so that the end cannot miss one that has not begun.
+    std::lock_guard lock(channel_->mutex_);
+    VZV_TRY(guarded([&]() -> Status {
+      std::thread([channel = channel_] { channel->run(); }).detach();
+      return {};
+    }));
+    ++channel_->threads_;
   }
+  return {};
 }
 
 CallThreads::~CallThreads() {

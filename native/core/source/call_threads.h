@@ -20,7 +20,7 @@ class CallThreads {
   using Call = std::function<void()>;      // runs on one of the threads; holds all that it uses
   using Finished = std::function<void()>;  // runs on the owner's thread
 
-  explicit CallThreads(unsigned count);
+  CallThreads() = default;
   // Drops calls that have not begun. Waits for those under way, but not for ever.
   ~CallThreads();
   CallThreads(const CallThreads&) = delete;
@@ -48,6 +48,9 @@ class CallThreads {
     unsigned threads_ = 0;           // GUARDED BY mutex_
     bool stopped_ = false;           // GUARDED BY mutex_
   };
+
+  // Starts the threads, which make the calls that were posted. E_INTERNAL where the system has none left. Called once.
+  Status start(unsigned count);
 
   const std::shared_ptr<Channel>& channel() const { return channel_; }
   void post(Call call);

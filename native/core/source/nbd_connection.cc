@@ -52,8 +52,7 @@ Status NbdConnection::prepare() {
   handle_.reset(nbd_create());
   if (!handle_) return Status(Code::E_SOURCE_UNREACHABLE, "connecting to " + name_ + ": " + last_error());
   nbd_handle* handle = handle_.get();
-  if (nbd_set_request_structured_replies(handle, true) != 0 ||
-      nbd_add_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) != 0 ||
+  if (nbd_set_request_structured_replies(handle, true) != 0 || nbd_add_meta_context(handle, context_.c_str()) != 0 ||
       nbd_set_strict_mode(handle, LIBNBD_STRICT_MASK) != 0 || nbd_set_tls(handle, LIBNBD_TLS_DISABLE) != 0 ||
       nbd_set_uri_allow_tls(handle, LIBNBD_TLS_DISABLE) != 0 ||
       nbd_set_uri_allow_transports(handle, LIBNBD_ALLOW_TRANSPORT_TCP | LIBNBD_ALLOW_TRANSPORT_UNIX) != 0 ||

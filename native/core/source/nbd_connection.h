@@ -16,14 +16,16 @@ namespace vzv {
 
 class NbdConnection {
  public:
-  // `name` is what messages call the export. The token must outlive the connection.
-  NbdConnection(std::string name, int stall_timeout_ms, const CancelToken& cancel)
-      : name_(std::move(name)), stall_timeout_ms_(stall_timeout_ms), cancel_(cancel) {}
+  // `name` is what messages call the export, `context` the one kind of block status that is asked for. The token must
+  // outlive the connection.
+  NbdConnection(std::string name, int stall_timeout_ms, const CancelToken& cancel,
+                std::string context = LIBNBD_CONTEXT_BASE_ALLOCATION)
+      : name_(std::move(name)), context_(std::move(context)), stall_timeout_ms_(stall_timeout_ms), cancel_(cancel) {}
   ~NbdConnection();
   NbdConnection(const NbdConnection&) = delete;
   NbdConnection& operator=(const NbdConnection&) = delete;
 
-  // Connects and shakes hands, asking for structured replies and base:allocation.
+  // Connects and shakes hands, asking for structured replies and the context.
   Status connect(const NbdSocketAddress& address);
   Status connect(const NbdUriAddress& address);
 
@@ -51,6 +53,7 @@ class NbdConnection {
   Status prepare();
   Status finish_connecting();
   const std::string name_;
+  const std::string context_;
   const int stall_timeout_ms_;
   const CancelToken& cancel_;
   std::unique_ptr<nbd_handle, Close> handle_;

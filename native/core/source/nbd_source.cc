@@ -29,14 +29,16 @@ class NbdSource final : public BlockSource {
   unsigned max_in_flight() const override { return limits::kNbdReadsInFlight; }
   Result<std::vector<Extent>> extents(std::uint64_t offset, std::uint64_t length) override;
   Status submit_read(std::uint64_t offset, std::size_t length, ReadBuffer buffer, ReadDone done) override;
+  Status submit_discard(std::uint64_t offset, std::uint64_t length, ReadDone done) override;
   Result<bool> poll(int timeout_ms) override;
 
  private:
-  // A read as the caller sees it: one or, where the server limits their length, several NBD commands.
+  // A discard, or a read as the caller sees it: one or, where the server limits their length, several NBD commands.
   struct Read {
     NbdSource* source;
+    const char* doing;
     std::uint64_t offset;
-    ReadBuffer buffer;
+    ReadBuffer buffer;  // null of a discard
     ReadDone done;
     unsigned commands = 0;  // not yet completed
     int error = 0;          // the first one
@@ -64,7 +66,10 @@ class NbdSource final : public BlockSource {
 #endif
   void add_extent(std::uint64_t length, std::uint64_t flags);
   void send_query();
-  Status read_error(std::uint64_t offset, const std::string& why) const;
+  // For libnbd to call on_read_completed with, and to drop once it will not touch the buffer any more.
+  static nbd_completion_callback completion_of(const ReadRef& read);
+  Status error_of(const Read& read, std::uint64_t offset, const std::string& why) const;
+  std::string last_error() const;
   bool run_finished();
 
   std::uint64_t size_bytes_ = 0;
@@ -171,7 +176,7 @@ Result<std::vector<Extent>> NbdSource::extents(std::uint64_t offset, std::uint64
   return std::move(query_.extents);
 }
 
-// Reads.
+// Reads and discards.
 
 int NbdSource::on_read_completed(void* user_data, int* error) {
   const ReadRef& read = *static_cast<ReadRef*>(user_data);
@@ -182,22 +187,41 @@ int NbdSource::on_read_completed(void* user_data, int* error) {
 }
 
 Status NbdSource::submit_read(std::uint64_t offset, std::size_t length, ReadBuffer buffer, ReadDone done) {
-  auto read = std::make_shared<Read>(Read{this, offset, std::move(buffer), std::move(done)});
+  auto read = std::make_shared<Read>(Read{this, "reading", offset, std::move(buffer), std::move(done)});
   for (std::uint64_t at = 0; at < length; at += read_max_bytes_) {
     const std::uint64_t piece = std::min<std::uint64_t>(length - at, read_max_bytes_);
-    // libnbd calls the last function once it will not touch the buffer any more, also where the call itself fails.
-    const nbd_completion_callback completed = {on_read_completed, new ReadRef(read),
-                                               [](void* user_data) { delete static_cast<ReadRef*>(user_data); }};
     ++read->commands;
+    const nbd_completion_callback completed = completion_of(read);
     if (nbd_aio_pread(connection_->handle(), read->buffer.get() + at, piece, offset + at, completed, 0) < 0) {
-      return read_error(offset + at, connection_->alive().ok() ? NbdConnection::last_error() : kConnectionClosed);
+      return error_of(*read, offset + at, last_error());
     }
   }
   return {};
 }
 
-Status NbdSource::read_error(std::uint64_t offset, const std::string& why) const {
-  return Status(Code::E_SOURCE_READ, "reading " + name() + " at offset " + std::to_string(offset) + ": " + why);
+nbd_completion_callback NbdSource::completion_of(const ReadRef& read) {
+  // libnbd calls the last function also where the call itself fails.
+  return {on_read_completed, new ReadRef(read), [](void* user_data) { delete static_cast<ReadRef*>(user_data); }};
+}
+
+std::string NbdSource::last_error() const {
+  return connection_->alive().ok() ? NbdConnection::last_error() : kConnectionClosed;
+}
+
+Status NbdSource::error_of(const Read& read, std::uint64_t offset, const std::string& why) const {
+  return Status(Code::E_SOURCE_READ, read.doing + (" " + name()) + " at offset " + std::to_string(offset) + ": " + why);
+}
+
+Status NbdSource::submit_discard(std::uint64_t offset, std::uint64_t length, ReadDone done) {
+  nbd_handle* handle = connection_->handle();
+  if (nbd_is_read_only(handle) != 0 || nbd_can_trim(handle) != 1) {
+    return Status(Code::E_UNSUPPORTED, name() + " takes no discards");
+  }
+  auto discard = std::make_shared<Read>(Read{this, "discarding", offset, nullptr, std::move(done), 1});
+  if (nbd_aio_trim(handle, length, offset, completion_of(discard), 0) < 0) {
+    return error_of(*discard, offset, last_error());
+  }
+  return {};
 }
 
 bool NbdSource::run_finished() {
@@ -209,7 +233,7 @@ bool NbdSource::run_finished() {
       continue;
     }
     const bool lost = read->error == ENOTCONN || read->error == ESHUTDOWN;
-    read->done(read_error(read->offset, lost ? kConnectionClosed : errno_text(read->error)));
+    read->done(error_of(*read, read->offset, lost ? kConnectionClosed : errno_text(read->error)));
   }
   return !finished.empty();
 }

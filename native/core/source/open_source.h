@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "core/base/cancel.h"
+#include "core/base/file.h"
 #include "core/source/block_source.h"
 
 namespace vzv {
@@ -28,7 +29,14 @@ struct FileAddress {
   std::string path;
 };
 
-using SourceAddress = std::variant<NbdSocketAddress, NbdUriAddress, FileAddress>;
+// An open regular file or block device, shared with the calls on it. Opened with O_DIRECT it is read in aligned pieces;
+// opened for writing, its ranges can be discarded.
+struct DescriptorAddress {
+  std::shared_ptr<const UniqueFd> fd;
+  std::string name;  // what messages call it
+};
+
+using SourceAddress = std::variant<NbdSocketAddress, NbdUriAddress, FileAddress, DescriptorAddress>;
 
 struct SourceOptions {
   // No sign of life for this long while opening or asking for extents is E_SOURCE_STALLED. REQUIRES: > 0

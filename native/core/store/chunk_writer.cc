@@ -1,6 +1,7 @@
 #include "core/store/chunk_writer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/store/segment_writer.h"
 
@@ -31,12 +32,26 @@ Status ChunkWriter::fail(Status status) {
   return error_;
 }
 
-bool ChunkWriter::claim(const ChunkKey& key) {
+std::optional<Durability> ChunkWriter::claim(const ChunkKey& key) {
   std::lock_guard lock(mutex_);
-  return claimed_.insert(key).second;
+  const auto [entry, is_first] = claimed_.try_emplace(key);
+  if (is_first) return std::nullopt;
+  Claim& claim = entry->second;
+  if (claim.pack != nullptr) return Durability(claim.pack);
+  // Whoever claimed it has not appended it yet.
+  if (claim.early == nullptr) claim.early = std::make_shared<std::atomic<bool>>(false);
+  return Durability(claim.early);
 }
 
-Result<Put> ChunkWriter::put(ChunkType type, const Id& id, ByteSpan plain) {
+void ChunkWriter::take_back_claim(const ChunkKey& key) {
+  std::lock_guard lock(mutex_);
+  const auto claim = claimed_.find(key);
+  // Those who met it meanwhile mean what is in the index.
+  if (claim->second.early != nullptr) claim->second.early->store(true, std::memory_order_release);
+  claimed_.erase(claim);
+}
+
+Result<PutResult> ChunkWriter::put(ChunkType type, const Id& id, ByteSpan plain) {
   std::shared_lock putting(flush_mutex_);
   VZV_TRY(error());
   if (plain.empty() || plain.size() > plain_max_bytes(type) || id.is_zero()) {
@@ -45,14 +60,14 @@ Result<Put> ChunkWriter::put(ChunkType type, const Id& id, ByteSpan plain) {
   }
   // Claimed before the index is asked: whoever comes second meets either the claim or the entry that it became.
   const ChunkKey key{id, type};
-  if (!claim(key)) return Put::kReused;
+  if (std::optional<Durability> durability = claim(key)) return PutResult{Put::kReused, 0, std::move(*durability)};
   if (index_->find(id, type)) {
-    std::lock_guard lock(mutex_);
-    claimed_.erase(key);
-    return Put::kReused;
+    take_back_claim(key);
+    return PutResult{Put::kReused};
   }
-  VZV_TRY(fail(store(key, plain)));
-  return Put::kStored;
+  Result<PutResult> stored = store(key, plain);
+  if (!stored.ok()) return fail(stored.status());
+  return stored;
 }
 
 std::uint64_t ChunkWriter::target_bytes(ChunkType type) const {
@@ -60,34 +75,47 @@ std::uint64_t ChunkWriter::target_bytes(ChunkType type) const {
                                   : std::min(options_.pack_target_bytes, limits::kMapPackTargetBytes);
 }
 
-Status ChunkWriter::store(const ChunkKey& key, ByteSpan plain) {
+Result<PutResult> ChunkWriter::store(const ChunkKey& key, ByteSpan plain) {
   Result<EncodedChunk> encoded = encode(plain, options_.zstd_level);
   if (!encoded.ok()) return encoded.status();
-  std::unique_ptr<PackWriter> full;
-  VZV_TRY(append(open_pack(key.type), key, static_cast<std::uint32_t>(plain.size()), std::move(*encoded), full));
-  return full == nullptr ? Status() : finish_pack(std::move(full));
+  const auto stored_bytes = static_cast<std::uint32_t>(encoded->bytes.size());
+  UnfinishedPack full;
+  Result<Durability> durability =
+      append(open_pack(key.type), key, static_cast<std::uint32_t>(plain.size()), std::move(*encoded), full);
+  if (!durability.ok()) return durability.status();
+  if (full.writer != nullptr) VZV_TRY(finish_pack(std::move(full)));
+  return PutResult{Put::kStored, stored_bytes, std::move(*durability)};
 }
 
-Status ChunkWriter::append(OpenPack& open, const ChunkKey& key, std::uint32_t plain_bytes, EncodedChunk encoded,
-                           std::unique_ptr<PackWriter>& full) {
+Result<Durability> ChunkWriter::append(OpenPack& open, const ChunkKey& key, std::uint32_t plain_bytes,
+                                       EncodedChunk encoded, UnfinishedPack& full) {
   std::lock_guard lock(open.mutex);
-  if (open.writer == nullptr) {
+  UnfinishedPack& pack = open.pack;
+  if (pack.writer == nullptr) {
     Result<std::unique_ptr<PackWriter>> writer = PackWriter::create(dir_, options_.suite);
     if (!writer.ok()) return writer.status();
-    open.writer = std::move(*writer);
+    pack = {std::move(*writer), {std::make_shared<std::atomic<bool>>(false)}};
   }
-  VZV_TRY(open.writer->append(key.id, key.type, plain_bytes, std::move(encoded)));
+  VZV_TRY(pack.writer->append(key.id, key.type, plain_bytes, std::move(encoded)));
+  const DurableFlag durable = pack.durable.front();
+  {
+    std::lock_guard claims(mutex_);
+    Claim& claim = claimed_.at(key);
+    claim.pack = durable;
+    if (claim.early != nullptr) pack.durable.push_back(std::move(claim.early));
+  }
   // A pack of chunks that shrank to nothing is full by their number: its table is held in memory.
   const bool is_full =
-      open.writer->bytes() >= target_bytes(key.type) || open.writer->entries() >= options_.segment_entries;
-  if (is_full) full = std::move(open.writer);
-  return {};
+      pack.writer->bytes() >= target_bytes(key.type) || pack.writer->entries() >= options_.segment_entries;
+  if (is_full) full = std::exchange(pack, {});
+  return Durability(durable);
 }
 
-Status ChunkWriter::finish_pack(std::unique_ptr<PackWriter> pack) {
-  Result<FinishedPack> finished = pack->finish();
+Status ChunkWriter::finish_pack(UnfinishedPack pack) {
+  Result<FinishedPack> finished = pack.writer->finish();
   if (!finished.ok()) return finished.status();
   added_bytes_.fetch_add(finished->file_bytes, std::memory_order_relaxed);
+  for (const DurableFlag& durable : pack.durable) durable->store(true, std::memory_order_release);
 
   std::vector<FinishedPack> batch;
   {
@@ -119,12 +147,12 @@ Status ChunkWriter::flush() {
   std::unique_lock flushing(flush_mutex_);
   VZV_TRY(error());
   for (OpenPack& open : open_packs_) {
-    std::unique_ptr<PackWriter> pack;
+    UnfinishedPack pack;
     {
       std::lock_guard lock(open.mutex);
-      pack = std::move(open.writer);
+      pack = std::exchange(open.pack, {});
     }
-    if (pack != nullptr) VZV_TRY(fail(finish_pack(std::move(pack))));
+    if (pack.writer != nullptr) VZV_TRY(fail(finish_pack(std::move(pack))));
   }
   std::vector<FinishedPack> batch;
   {

@@ -16,8 +16,9 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "core/base/limits.h"
@@ -27,6 +28,30 @@
 namespace vzv {
 
 enum class Put { kStored, kReused };
+
+// Whether what was put would survive a crash of this machine. Copies share the answer. Thread-safe.
+class Durability {
+ public:
+  // Reached already.
+  Durability() = default;
+  // Reached once the flag is set.
+  explicit Durability(std::shared_ptr<const std::atomic<bool>> flag) : flag_(std::move(flag)) {}
+
+  bool reached() const { return flag_ == nullptr || flag_->load(std::memory_order_acquire); }
+  // Whether both are reached at the same moment, as those of one pack are.
+  bool operator==(const Durability&) const = default;
+
+ private:
+  std::shared_ptr<const std::atomic<bool>> flag_;
+};
+
+struct PutResult {
+  Put put;
+  // What it takes in its pack; 0 where it was reused.
+  std::uint32_t stored_bytes = 0;
+  // Reached when the chunk's pack is: at once where the index had it. Never where the pack fails.
+  Durability durability{};
+};
 
 struct ChunkWriterOptions {
   int zstd_level = 1;
@@ -44,7 +69,7 @@ class ChunkWriter {
   // kReused where the index has the chunk already or this writer was given it before (perhaps by a thread that is still
   // at it: should that one fail, flush() answers its error). REQUIRES: id is that of `plain`, 1 … plain_max_bytes(type)
   // bytes, not all zero.
-  Result<Put> put(ChunkType type, const Id& id, ByteSpan plain);
+  Result<PutResult> put(ChunkType type, const Id& id, ByteSpan plain);
 
   // Covers every put() that returned before. Waits for those that have not.
   Status flush();
@@ -53,18 +78,34 @@ class ChunkWriter {
   std::uint64_t added_bytes() const { return added_bytes_.load(std::memory_order_relaxed); }
 
  private:
+  using DurableFlag = std::shared_ptr<std::atomic<bool>>;
+
+  struct UnfinishedPack {
+    std::unique_ptr<PackWriter> writer;
+    // Set once the pack is durable. The first is its own, the others are those of chunks that were asked for before
+    // they had a pack.
+    std::vector<DurableFlag> durable;
+  };
   struct OpenPack {
     std::mutex mutex;
-    std::unique_ptr<PackWriter> writer;  // GUARDED BY mutex; null until a chunk comes
+    UnfinishedPack pack;  // GUARDED BY mutex; its writer is null until a chunk comes
+  };
+  // A chunk that was put, and is not in the index yet.
+  struct Claim {
+    DurableFlag pack;   // of the pack that it was appended to; null before
+    DurableFlag early;  // handed out before
   };
 
   ChunkWriter(std::shared_ptr<RepositoryDir> dir, std::shared_ptr<Index> index, ChunkWriterOptions options)
       : dir_(std::move(dir)), index_(std::move(index)), options_(options) {}
-  bool claim(const ChunkKey& key);
-  Status store(const ChunkKey& key, ByteSpan plain);
-  Status append(OpenPack& open, const ChunkKey& key, std::uint32_t plain_bytes, EncodedChunk encoded,
-                std::unique_ptr<PackWriter>& full);
-  Status finish_pack(std::unique_ptr<PackWriter> pack);
+  // Nothing where the chunk is the caller's to store; where it was put before, when that one is durable.
+  std::optional<Durability> claim(const ChunkKey& key);
+  void take_back_claim(const ChunkKey& key);
+  Result<PutResult> store(const ChunkKey& key, ByteSpan plain);
+  // Answers when it is durable. A pack that is full with it is moved to `full`.
+  Result<Durability> append(OpenPack& open, const ChunkKey& key, std::uint32_t plain_bytes, EncodedChunk encoded,
+                            UnfinishedPack& full);
+  Status finish_pack(UnfinishedPack pack);
   Status write_segment_of(std::vector<FinishedPack> packs);
   std::uint64_t target_bytes(ChunkType type) const;
   OpenPack& open_pack(ChunkType type) { return open_packs_[type == ChunkType::kData ? 0 : 1]; }
@@ -81,11 +122,11 @@ class ChunkWriter {
   std::array<OpenPack, kChunkTypes> open_packs_;
   std::atomic<std::uint64_t> added_bytes_{0};
 
-  mutable std::mutex mutex_;
-  std::unordered_set<ChunkKey, ChunkKeyHash> claimed_;  // GUARDED BY mutex_; put, and not in the index yet
-  std::vector<FinishedPack> finished_;                  // GUARDED BY mutex_; durable, not in a segment yet
-  std::size_t finished_entries_ = 0;                    // GUARDED BY mutex_
-  Status error_;                                        // GUARDED BY mutex_
+  mutable std::mutex mutex_;                                   // taken after that of an open pack
+  std::unordered_map<ChunkKey, Claim, ChunkKeyHash> claimed_;  // GUARDED BY mutex_
+  std::vector<FinishedPack> finished_;                         // GUARDED BY mutex_; durable, not in a segment yet
+  std::size_t finished_entries_ = 0;                           // GUARDED BY mutex_
+  Status error_;                                               // GUARDED BY mutex_
 };
 
 }  // namespace vzv

@@ -25,6 +25,8 @@ std::string_view name_of(DocumentKind kind) {
       return "notes";
     case DocumentKind::kLog:
       return "log";
+    case DocumentKind::kVerifyState:
+      return "verify state";
   }
   return "document";
 }

@@ -1,4 +1,4 @@
-// Sealed small files: snapshots, notes, logs (docs/format.md, Document).
+// Sealed small files: snapshots, notes, logs, what verification found (docs/format.md, Document).
 //
 // Pure and thread-safe. open_document() takes bytes of any origin.
 #pragma once
@@ -10,7 +10,7 @@
 
 namespace vzv {
 
-enum class DocumentKind : std::uint8_t { kSnapshot = 1, kNotes = 2, kLog = 3 };
+enum class DocumentKind : std::uint8_t { kSnapshot = 1, kNotes = 2, kLog = 3, kVerifyState = 4 };
 
 // E_ARGUMENT_INVALID where `plain` is longer than the format allows.
 Result<Bytes> seal_document(DocumentKind kind, ByteSpan plain);

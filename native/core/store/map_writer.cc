@@ -13,14 +13,43 @@ Status MapWriter::set(std::uint64_t chunk_number, const Id& id) {
   if (chunk_number < next_chunk_ || chunk_number >= geometry_.chunk_count()) {
     return {Code::E_INTERNAL, "chunk number " + std::to_string(chunk_number) + " came out of order"};
   }
-  for (unsigned level = static_cast<unsigned>(levels_.size()); level-- > 0;) {
-    const std::uint64_t first_chunk = chunk_number - chunk_number % map_child_chunks(level + 1);
-    if (levels_[level].open && levels_[level].first_chunk == first_chunk) continue;
-    if (levels_[level].open) VZV_TRY(close_up_to(level));
-    VZV_TRY(open_node(level, first_chunk));
-  }
+  VZV_TRY(open_path(0, chunk_number));
   levels_[0].children[chunk_number % limits::kMapFanout] = id;
   next_chunk_ = chunk_number + 1;
+  return {};
+}
+
+Status MapWriter::set_zero(std::uint64_t first_chunk, std::uint64_t count) {
+  if (first_chunk < next_chunk_ || first_chunk > geometry_.chunk_count() ||
+      count > geometry_.chunk_count() - first_chunk) {
+    return {Code::E_INTERNAL,
+            std::to_string(count) + " chunks from number " + std::to_string(first_chunk) + " on came out of order"};
+  }
+  const std::uint64_t end = first_chunk + count;
+  // Without a base what is not set is zero.
+  for (std::uint64_t at = first_chunk; base_ && at < end;) {
+    // The highest level at which a child begins here and ends in the range; the last child of a volume may be short.
+    unsigned level = 0;
+    while (level + 1 < levels_.size() && at % map_child_chunks(level + 1) == 0 &&
+           (end == geometry_.chunk_count() || map_child_chunks(level + 1) <= end - at)) {
+      ++level;
+    }
+    VZV_TRY(open_path(level, at));
+    levels_[level].children[(at - levels_[level].first_chunk) / map_child_chunks(level)] = Id{};
+    at += std::min(map_child_chunks(level), end - at);
+  }
+  next_chunk_ = end;
+  return {};
+}
+
+Status MapWriter::open_path(unsigned level, std::uint64_t first_chunk) {
+  // Nodes below that level lie before the child, if they are open, and go into their parents in time.
+  for (unsigned k = static_cast<unsigned>(levels_.size()); k-- > level;) {
+    const std::uint64_t node_first = first_chunk - first_chunk % map_child_chunks(k + 1);
+    if (levels_[k].open && levels_[k].first_chunk == node_first) continue;
+    if (levels_[k].open) VZV_TRY(close_up_to(k));
+    VZV_TRY(open_node(k, node_first));
+  }
   return {};
 }
 
@@ -61,7 +90,7 @@ Result<Id> MapWriter::close_node(unsigned level) {
   if (zero) return Id{};
   const Bytes bytes = encode_map_node(level, node.children);
   const Id id = sha256(bytes);
-  Result<Put> put = writer_.put(ChunkType::kMapNode, id, bytes);
+  Result<PutResult> put = writer_.put(ChunkType::kMapNode, id, bytes);
   if (!put.ok()) return put.status();
   return id;
 }

@@ -32,6 +32,10 @@ class MapWriter {
   // zero without one. REQUIRES: chunk_number < chunk_count(), above the last one set.
   Status set(std::uint64_t chunk_number, const Id& id);
 
+  // The same for `count` chunks that become zero. Subtrees that lie in them whole are neither read nor counted through.
+  // REQUIRES: as for set()
+  Status set_zero(std::uint64_t first_chunk, std::uint64_t count);
+
   // The root's id, the zero sentinel where all is zero. Nothing can be set afterwards. The nodes are durable after the
   // ChunkWriter's flush().
   Result<Id> finish();
@@ -46,6 +50,8 @@ class MapWriter {
     std::vector<Id> children;
   };
 
+  // Opens the nodes on the way to a child of the node of `level` that begins at `first_chunk`.
+  Status open_path(unsigned level, std::uint64_t first_chunk);
   std::size_t position_in_parent(unsigned level) const;
   Status open_node(unsigned level, std::uint64_t first_chunk);
   // The id of the node as it has become, which is put if it is new.

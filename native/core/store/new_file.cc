@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 
+#include "core/base/crash_point.h"
 #include "core/store/repository_dir.h"
 
 namespace vzv {
@@ -17,6 +18,13 @@ constexpr unsigned kFileMode = 0644;
 
 // What file systems answer that do not know a kind of rename or link.
 bool unsupported(int error) { return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP; }
+
+// Where a test may want the life of a pack or a segment to end.
+void pass_crash_point_of(std::string_view name, CrashPoint of_pack, CrashPoint of_segment) {
+  if (armed_crash_point == CrashPoint::kNone) return;
+  if (name.starts_with("packs/")) pass_crash_point(of_pack);
+  if (name.starts_with("index/")) pass_crash_point(of_segment);
+}
 
 std::string random_name() {
   Id random;
@@ -82,6 +90,7 @@ Status NewFile::publish_as(std::string_view name, Publish how) {
 
   int error = how == Publish::kCached ? 0 : sync_file(fd_.get());
   if (error != 0) return storage_errno(error, doing);
+  pass_crash_point_of(name, CrashPoint::kPackSynced, CrashPoint::kSegmentSynced);
   if (const std::size_t slash = target.rfind('/'); slash != std::string::npos) {
     VZV_TRY(dir_->make_directories(name.substr(0, slash)));
   }
@@ -98,7 +107,10 @@ Status NewFile::publish_as(std::string_view name, Publish how) {
   published_ = true;
   // Some network file systems report a failed write at close only.
   if (::close(fd_.release()) != 0) return storage_errno(errno, doing);
-  return how == Publish::kCached ? Status() : dir_->sync_parent(target);
+  if (how == Publish::kCached) return {};
+  VZV_TRY(dir_->sync_parent(target));
+  pass_crash_point_of(name, CrashPoint::kPackPublished, CrashPoint::kSegmentPublished);
+  return {};
 }
 
 Status NewFile::publish(std::string_view name) { return publish_as(name, Publish::kDurable); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/base/crash_point.h"
 #include "core/base/limits.h"
 
 namespace vzv {
@@ -11,6 +12,7 @@ Result<std::unique_ptr<PackWriter>> PackWriter::create(const std::shared_ptr<Rep
   if (!file.ok()) return file.status();
   std::unique_ptr<PackWriter> writer(new PackWriter(std::move(*file), suite));
   VZV_TRY(writer->write(writer->header_bytes_));
+  pass_crash_point(CrashPoint::kPackCreated);
   return writer;
 }
 

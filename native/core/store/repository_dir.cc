@@ -176,7 +176,10 @@ Status RepositoryDir::make_directories(std::string_view name) {
     const std::string prefix(name.substr(0, end));
     const bool made = ::mkdirat(fd_.get(), prefix.c_str(), kDirectoryMode) == 0;
     const int error = errno;
-    if (!made && !is_directory(prefix)) return storage_errno(error, "making directory " + full_name(prefix));
+    if (!made && !is_directory(prefix)) {
+      // A file in its place is no name that is taken: callers take that for a file of the same bytes.
+      return storage_errno(error == EEXIST ? ENOTDIR : error, "making directory " + full_name(prefix));
+    }
     // Who made one that is there already may not have come to its fsync yet.
     if (made || !known_durable(prefix)) VZV_TRY(make_durable(prefix));
   }

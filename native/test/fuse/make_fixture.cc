@@ -58,7 +58,7 @@ Result<Volume> store(const std::string& path, std::uint32_t chunk_size_bytes, Ch
     }
     if (is_zero(plain)) continue;
     const Id id = sha256(plain);
-    const Result<Put> put = writer.put(ChunkType::kData, id, plain);
+    const Result<PutResult> put = writer.put(ChunkType::kData, id, plain);
     if (!put.ok()) return put.status();
     VZV_TRY(map.set(number, id));
   }

@@ -84,7 +84,8 @@ TEST_CASE("cancelling ends a backup soon, wherever it is") {
     auto writer = repository.writer();
     BackupCounters counters;
     VolumeBackupOptions options = options_with_stall(60'000);
-    if (round % 4 == 1) options.bandwidth_limit_bytes_per_second = kMiB;
+    RateLimiter limiter(kMiB, RateLimiter::Clock::now());
+    if (round % 4 == 1) options.limiter = &limiter;
     Clock::time_point cancelled;
     std::thread later([&, after = std::chrono::microseconds(random() % 60'000)] {
       std::this_thread::sleep_for(after);

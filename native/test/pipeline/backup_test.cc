@@ -173,7 +173,8 @@ TEST_CASE("the bandwidth limit holds within five per cent, and the bytes are the
   auto writer = repository.writer();
   VolumeBackupOptions options;
   options.chunk_size_bytes = kChunk;
-  options.bandwidth_limit_bytes_per_second = 2 * kMiB;
+  RateLimiter limiter(2 * kMiB, RateLimiter::Clock::now());
+  options.limiter = &limiter;
   BackupCounters counters;
   CancelToken cancel;
   const auto begun = std::chrono::steady_clock::now();

@@ -6,6 +6,7 @@
 
 #include "core/pipeline/read_planner.h"
 #include "test/pipeline/fake_source.h"
+#include "test/pipeline/listed_regions.h"
 
 namespace vzv::test {
 namespace {
@@ -15,21 +16,31 @@ constexpr std::uint32_t kChunk = 256 * kKiB;
 constexpr std::uint32_t kRead = 1024 * kKiB;
 
 struct Planned {
-  std::vector<ReadPlan> plans;  // those with chunks
+  std::vector<ReadPlan> plans;  // those with data
+  std::vector<Range> passed_over_ranges;
   std::uint64_t passed_over = 0;
+  std::uint64_t unchanged = 0;
 };
 
-Planned plan_all(FakeSource& source) {
+Planned plan_all(FakeSource& source, DirtyRegions* dirty = nullptr) {
   const VolumeGeometry geometry{source.size_bytes(), kChunk};
-  ReadPlanner planner(source, geometry, kRead);
+  ReadPlanner planner(source, geometry, kRead, dirty);
   Planned planned;
   while (true) {
     auto plan = planner.next();
     REQUIRE(plan.ok());
     if (!*plan) break;
-    if ((*plan)->chunk_count > 0) planned.plans.push_back(**plan);
+    REQUIRE((*plan)->chunk_count > 0);
+    if (!(*plan)->is_zero()) {
+      planned.plans.push_back(**plan);
+      continue;
+    }
+    const std::uint64_t offset = (*plan)->first_chunk * kChunk;
+    const std::uint64_t end = std::min(offset + (*plan)->chunk_count * kChunk, source.size_bytes());
+    planned.passed_over_ranges.push_back({offset, end - offset});
+    planned.passed_over += end - offset;
   }
-  planned.passed_over = planner.passed_over_bytes();
+  planned.unchanged = planner.unchanged_bytes();
   return planned;
 }
 
@@ -97,6 +108,29 @@ TEST_CASE("a source whose extents leave gaps, overlap or are empty is a read err
     ReadPlanner planner(source, VolumeGeometry{4 * kChunk, kChunk}, kRead);
     CHECK(planner.next().status().code() == Code::E_SOURCE_READ);
   }
+}
+
+TEST_CASE("only dirty regions are read and asked about; what lies between is unchanged") {
+  FakeSource source(16 * kChunk + 100);
+  source.known = {{0, 6 * kChunk, false}, {6 * kChunk, 4 * kChunk, true}, {10 * kChunk, 6 * kChunk + 100, false}};
+  ListedRegions dirty({{kChunk, 2 * kChunk}, {5 * kChunk, 6 * kChunk}, {16 * kChunk, 100}});
+  const Planned planned = plan_all(source, &dirty);
+  REQUIRE(planned.plans.size() == 4);
+  CHECK(planned.plans[0].pieces == std::vector<Extent>{{kChunk, 2 * kChunk, false}});
+  CHECK(planned.plans[1].pieces == std::vector<Extent>{{5 * kChunk, kChunk, false}});
+  CHECK(planned.plans[2].pieces == std::vector<Extent>{{10 * kChunk, kChunk, false}});
+  CHECK(planned.plans[3].pieces == std::vector<Extent>{{16 * kChunk, 100, false}});
+  CHECK(planned.passed_over_ranges == std::vector<Range>{{6 * kChunk, 4 * kChunk}});
+  CHECK(planned.unchanged == 16 * kChunk + 100 - 2 * kChunk - 6 * kChunk - 100);
+}
+
+TEST_CASE("without a dirty region nothing is asked of the source, and all is unchanged") {
+  FakeSource source(5 * kChunk + 7);
+  ListedRegions dirty({});
+  const Planned planned = plan_all(source, &dirty);
+  CHECK(planned.plans.empty());
+  CHECK(planned.unchanged == 5 * kChunk + 7);
+  CHECK(source.extents_calls == 0);
 }
 
 TEST_CASE("whatever the holes: every byte is in one place, no known hole is read, no chunk with data is missed") {

@@ -1,5 +1,6 @@
 #include "core/store/chunk_writer.h"
 
+#include <filesystem>
 #include <thread>
 
 #include "core/store/pack_reader.h"
@@ -12,11 +13,11 @@ TEST_CASE("a chunk is stored once, whoever comes with it again") {
   Store store;
   const TestChunk chunk = random_chunk(1);
   const auto writer = store.writer();
-  CHECK(must(writer->put(ChunkType::kData, chunk.id, chunk.bytes)) == Put::kStored);
-  CHECK(must(writer->put(ChunkType::kData, chunk.id, chunk.bytes)) == Put::kReused);
+  CHECK(must(writer->put(ChunkType::kData, chunk.id, chunk.bytes)).put == Put::kStored);
+  CHECK(must(writer->put(ChunkType::kData, chunk.id, chunk.bytes)).put == Put::kReused);
   must(writer->flush());
-  CHECK(must(writer->put(ChunkType::kData, chunk.id, chunk.bytes)) == Put::kReused);
-  CHECK(must(store.writer()->put(ChunkType::kData, chunk.id, chunk.bytes)) == Put::kReused);
+  CHECK(must(writer->put(ChunkType::kData, chunk.id, chunk.bytes)).put == Put::kReused);
+  CHECK(must(store.writer()->put(ChunkType::kData, chunk.id, chunk.bytes)).put == Put::kReused);
   must(writer->flush());
   CHECK(store.packs().size() == 1);
   CHECK(store.segments().size() == 1);
@@ -26,8 +27,8 @@ TEST_CASE("id and type together are a chunk's key") {
   Store store;
   const TestChunk chunk = random_chunk(1);
   const auto writer = store.writer();
-  CHECK(must(writer->put(ChunkType::kData, chunk.id, chunk.bytes)) == Put::kStored);
-  CHECK(must(writer->put(ChunkType::kMapNode, chunk.id, chunk.bytes)) == Put::kStored);
+  CHECK(must(writer->put(ChunkType::kData, chunk.id, chunk.bytes)).put == Put::kStored);
+  CHECK(must(writer->put(ChunkType::kMapNode, chunk.id, chunk.bytes)).put == Put::kStored);
   must(writer->flush());
   CHECK(store.packs().size() == 2);  // map nodes have packs of their own
   CHECK(store.segments().size() == 1);
@@ -95,9 +96,9 @@ TEST_CASE("threads that put the same chunks at once store each one once") {
     threads.emplace_back([&, t] {
       for (std::uint64_t n = 0; n < kChunks; ++n) {
         const TestChunk chunk = random_chunk((n * 7 + t * 13) % kChunks);
-        const Result<Put> put = writer->put(ChunkType::kData, chunk.id, chunk.bytes);
+        const Result<PutResult> put = writer->put(ChunkType::kData, chunk.id, chunk.bytes);
         if (!put.ok()) ++failed;
-        if (put.ok() && put.value() == Put::kStored) ++stored;
+        if (put.ok() && put.value().put == Put::kStored) ++stored;
       }
     });
   }
@@ -113,6 +114,41 @@ TEST_CASE("threads that put the same chunks at once store each one once") {
     const TestChunk chunk = random_chunk(n);
     CHECK(*must(reader->read(chunk.id, ChunkType::kData, 1000)) == chunk.bytes);
   }
+}
+
+TEST_CASE("a chunk is durable when its pack is, for everyone who put it, and never where the pack fails") {
+  Store store;
+  const auto writer = store.writer({.pack_target_bytes = 5'000});
+  const auto put = [&](const TestChunk& chunk) { return must(writer->put(ChunkType::kData, chunk.id, chunk.bytes)); };
+  const PutResult first = put(random_chunk(0));
+  const PutResult again = put(random_chunk(0));
+  CHECK(first.put == Put::kStored);
+  CHECK(first.stored_bytes >= 1000);
+  CHECK(again.put == Put::kReused);
+  CHECK(again.stored_bytes == 0);
+  CHECK_FALSE(first.durability.reached());
+  CHECK_FALSE(again.durability.reached());
+  CHECK(first.durability == again.durability);
+  PutResult last = first;
+  for (std::uint64_t n = 1; store.packs().empty(); ++n) {
+    CHECK_FALSE(first.durability.reached());
+    last = put(random_chunk(n));
+  }
+  CHECK(first.durability.reached());
+  CHECK(again.durability.reached());
+  CHECK(last.durability.reached());
+  const PutResult next = put(random_chunk(100));
+  CHECK_FALSE(next.durability.reached());
+  must(writer->flush());
+  CHECK(next.durability.reached());
+  CHECK(put(random_chunk(100)).durability.reached());  // from the index
+
+  // packs/ is out of the way: what is put now cannot be made durable.
+  std::filesystem::rename(store.file("packs"), store.file("elsewhere"));
+  write_file(store.file("packs"), Bytes{1});
+  const PutResult lost = put(random_chunk(200));
+  CHECK(writer->flush().code() == Code::E_STORAGE_IO);
+  CHECK_FALSE(lost.durability.reached());
 }
 
 TEST_CASE("options out of range are refused") {

@@ -100,7 +100,7 @@ TEST_CASE("a pack that is missing when the index is opened makes its chunks unkn
   CHECK(names(status, chunk.id, fixture.pack));
 
   const auto writer = fixture.store.writer();
-  CHECK(must(writer->put(ChunkType::kData, chunk.id, chunk.bytes)) == Put::kStored);
+  CHECK(must(writer->put(ChunkType::kData, chunk.id, chunk.bytes)).put == Put::kStored);
   must(writer->flush());
   CHECK(*must(fixture.store.reader()->read(chunk.id, ChunkType::kData, 60)) == chunk.bytes);
 }

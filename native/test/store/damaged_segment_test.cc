@@ -54,7 +54,7 @@ TEST_CASE("beside a damaged segment a backup goes on, and a restore says why a c
   CHECK(missing.message().find(fixture.segment.hex()) != std::string::npos);
 
   const auto writer = must(ChunkWriter::create(fixture.store.dir(), index));
-  CHECK(must(writer->put(ChunkType::kData, fixture.chunks[0].id, fixture.chunks[0].bytes)) == Put::kStored);
+  CHECK(must(writer->put(ChunkType::kData, fixture.chunks[0].id, fixture.chunks[0].bytes)).put == Put::kStored);
   must(writer->flush());
   CHECK(*must(reader.read(fixture.chunks[0].id, ChunkType::kData, 60)) == fixture.chunks[0].bytes);
 }

@@ -8,7 +8,8 @@ using namespace vzv;
 using namespace vzv::test;
 
 TEST_CASE("a document comes back as it was, of every kind") {
-  for (const DocumentKind kind : {DocumentKind::kSnapshot, DocumentKind::kNotes, DocumentKind::kLog}) {
+  for (const DocumentKind kind :
+       {DocumentKind::kSnapshot, DocumentKind::kNotes, DocumentKind::kLog, DocumentKind::kVerifyState}) {
     for (const std::size_t length : {std::size_t{0}, std::size_t{1}, std::size_t{100'000}}) {
       const Bytes plain = plain_chunk(1, length).bytes;
       const Bytes sealed = must(seal_document(kind, plain));

@@ -144,6 +144,56 @@ TEST_CASE("zeroing all that a base had gives the zero sentinel") {
   CHECK(write_map(store, geometry_of(1000), {{0, Id{}}, {999, Id{}}}, base).is_zero());
 }
 
+TEST_CASE("a run that becomes zero drops whole subtrees unread, at any edges") {
+  const Store store;
+  constexpr std::uint64_t kChunks = 131'072 + 77;
+  Model model;
+  for (std::uint64_t n = 0; n < kChunks; n += 16) model[n] = id_of(n);
+  model[kChunks - 1] = id_of(1);
+  const Id base = write_map(store, geometry_of(kChunks), model);
+  struct Run {
+    std::uint64_t first, count;
+    std::uint64_t nodes_read;  // at most
+  };
+  for (const Run& run : {Run{0, kChunks, 1}, Run{0, 65'536, 1}, Run{65'536, kChunks - 65'536, 1}, Run{256, 256, 2},
+                         Run{100, 80'000, 5}, Run{1, kChunks - 2, 7}, Run{kChunks - 1, 1, 3}, Run{300, 1, 3}}) {
+    CAPTURE(run.first);
+    CAPTURE(run.count);
+    const auto writer = store.writer();
+    const auto reader = store.reader(0);
+    MapWriter map(geometry_of(kChunks), *writer, MapWriter::Base{base, *reader});
+    Model expected = model;
+    if (run.first > 0) {
+      must(map.set(run.first - 1, id_of(5)));
+      expected[run.first - 1] = id_of(5);
+    }
+    must(map.set_zero(run.first, run.count));
+    expected.erase(expected.lower_bound(run.first), expected.lower_bound(run.first + run.count));
+    if (run.first + run.count < kChunks) {
+      must(map.set(run.first + run.count, id_of(6)));
+      expected[run.first + run.count] = id_of(6);
+    }
+    const Id root = must(map.finish());
+    must(writer->flush());
+    // The neighbours that are set may need two nodes each of their own.
+    CHECK(reader->counters().chunks_read <= run.nodes_read + 4);
+    check_map(store, geometry_of(kChunks), root, expected);
+    CHECK(root == write_map(store, geometry_of(kChunks), expected));
+  }
+}
+
+TEST_CASE("a run of zeroes without a base costs nothing, and one out of order is refused") {
+  const Store store;
+  const auto writer = store.writer();
+  MapWriter map(geometry_of(1ULL << 40), *writer);
+  must(map.set_zero(0, (1ULL << 40) - 1));
+  CHECK(map.set_zero(5, 1).code() == Code::E_INTERNAL);
+  CHECK(map.set_zero((1ULL << 40) - 1, 2).code() == Code::E_INTERNAL);
+  CHECK(map.set_zero((1ULL << 40) + 1, 0).code() == Code::E_INTERNAL);
+  must(map.set((1ULL << 40) - 1, id_of(1)));
+  CHECK_FALSE(must(map.finish()).is_zero());
+}
+
 TEST_CASE("chunks out of order are refused") {
   const Store store;
   const auto writer = store.writer();

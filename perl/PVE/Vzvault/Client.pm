@@ -32,14 +32,16 @@ use constant {
     CONNECT_RETRY_SECONDS => 0.05, # the daemon's backlog is full
     ANSWER_MARGIN_SECONDS => 0.1, # the daemon's own error shall arrive before we give up
     READ_BYTES => 256 * 1024,
-    MAX_DESCRIPTORS => 16, # docs/protocol.md, descriptors with one frame
+    MAX_DESCRIPTORS => 64, # docs/protocol.md, descriptors with one frame
 };
 
 # call($method, $params, %opts): the checked, untainted result, or a die with one line
 # "what failed and why (CODE: what to do)".
 #   log      => sub ($level, $message): level info, warn or err; message is one line of UTF-8 bytes
-#   fds      => [file handles to hand over]
-#   handlers => { method => sub ($params) }: answers requests of the daemon, returns a result map
+#   fds      => [file handles to hand over], of which there is one at least
+#   handlers => { method => sub ($params) }: answers requests of the daemon with checked params,
+#               returns a result map; raises a code of ours, which the daemon is told, or ends the
+#               call by any other die
 sub call {
     my ($method, $params, %opts) = @_;
 
@@ -63,6 +65,16 @@ sub call {
     $self->{deadline} = defined($seconds) ? $started + $seconds : undef;
 
     return PVE::Vzvault::Schema::result($method, $self->_ask($method, $clean, $opts{fds}));
+}
+
+# Perl closes by itself what goes out of scope, but for descriptors 0 to 2, one of which the socket
+# has where PVE closed its own.
+sub DESTROY {
+    my ($self) = @_;
+
+    local ($@, $!);
+    close($self->{socket}) if $self->{socket};
+    return;
 }
 
 # --- messages ---
@@ -128,8 +140,9 @@ sub _die_with {
     die "$message ($code: $hint)\n";
 }
 
-# A request of the daemon. A handler that dies ends the call, and with the connection what it was
-# for.
+# A request of the daemon. What cannot be answered for a reason of ours is told it, and it decides
+# what becomes of the call. Any other die, as that of PVE's signal handlers, ends the call, and with
+# the connection what it was for.
 sub _answer {
     my ($self, $request) = @_;
 
@@ -137,19 +150,28 @@ sub _answer {
         or raise('E_FRAME_INVALID', 'vzvaultd sent a request whose id is no number');
     my $method = PVE::Vzvault::Error::line($request->{method});
     my $response = { id => 0 + $id };
-    if (my $handler = $self->{handlers}->{$method}) {
-        $response->{result} = $handler->($request->{params});
+    my $result = eval { $self->_handle($method, $request->{params}) };
+    if ($result) {
+        $response->{result} = $result;
     } else {
-        $response->{error} = {
-            code => 'E_METHOD_UNKNOWN',
-            message => "the plugin does not know the call $method",
-            hint => $PVE::Vzvault::Error::HINT{E_METHOD_UNKNOWN},
-            retryable => Data::MessagePack::false(),
-        };
+        my $error = $@;
+        my $fields = PVE::Vzvault::Error::fields($error) // die $error;
+        my $retryable = PVE::Vzvault::Type::bool_to_wire($fields->{retryable});
+        $response->{error} = { $fields->%*, retryable => $retryable };
     }
     $self->_send(PVE::Vzvault::Frame::encode($response));
 
     return;
+}
+
+sub _handle {
+    my ($self, $method, $params) = @_;
+
+    my $handler = $self->{handlers}->{$method}
+        // raise('E_METHOD_UNKNOWN', "the plugin does not know the call $method");
+    my $clean = PVE::Vzvault::Schema::client_params($method, $params);
+
+    return PVE::Vzvault::Schema::client_result($method, $handler->($clean));
 }
 
 sub _log {
@@ -228,8 +250,11 @@ sub _send_with_descriptors {
     require Socket::MsgHdr;
     raise('E_ARGUMENT_INVALID', 'cannot hand over ' . @$fds . ' descriptors at once')
         if $fds->@* > MAX_DESCRIPTORS;
+    my @numbers = map { fileno($_) // -1 } $fds->@*;
+    raise('E_ARGUMENT_INVALID', 'cannot hand over a file that is not open')
+        if grep { $_ < 0 } @numbers;
     my $message = Socket::MsgHdr->new(buf => $bytes);
-    $message->cmsghdr(SOL_SOCKET, SCM_RIGHTS, pack('i*', map { fileno($_) } $fds->@*));
+    $message->cmsghdr(SOL_SOCKET, SCM_RIGHTS, pack('i*', @numbers));
 
     while (1) {
         my $sent = do {

@@ -11,7 +11,7 @@ use warnings;
 
 use Exporter qw(import);
 
-our @EXPORT_OK = qw(code_of raise);
+our @EXPORT_OK = qw(code_of is_interruption raise);
 
 use constant MAX_LINE_CHARS => 4096; # longer ones are cut: a log line is for reading
 
@@ -31,8 +31,14 @@ our %HINT = (
         'vzvaultd went away; see journalctl -u vzvaultd, then run the task again',
     E_DAEMON_UNREACHABLE => 'vzvaultd does not answer; run systemctl status vzvaultd',
     E_UNSUPPORTED => 'this version of vzvault cannot do that; see the message',
+    E_SOURCE_BITMAP => 'what changed on this disk is not known for sure; run the backup again, it'
+        . ' reads the whole disk',
     E_STORAGE_TIMEOUT => 'the storage does not answer; check the mount and its server',
 );
+
+# Where trying again can help; a part of the table too.
+our %IS_RETRYABLE = map { $_ => 1 } qw(E_FRAME_TORN E_DEADLINE E_CONNECTION_LOST
+    E_DAEMON_UNREACHABLE E_SOURCE_BITMAP E_STORAGE_TIMEOUT);
 
 # Dies with a code of the table.
 sub raise {
@@ -46,7 +52,28 @@ sub raise {
 sub code_of {
     my ($error) = @_;
 
-    return $error =~ m/ \((E_[A-Z_]+): [^\n]*\)\n\z/ ? $1 : undef;
+    my $fields = fields($error);
+    return $fields ? $fields->{code} : undef;
+}
+
+# The parts of an error that was raised here: code, message and hint, all of them characters, and
+# whether it is retryable. undef where it is none of ours.
+sub fields {
+    my ($error) = @_;
+
+    my ($message, $code, $hint) = $error =~ m/\A(.*) \((E_[A-Z_]+): ([^\n]*)\)\n\z/s or return;
+    utf8::decode($_) || utf8::upgrade($_) for $message, $hint;
+    my $retryable = $IS_RETRYABLE{$code} // 0;
+
+    return { code => $code, message => $message, hint => $hint, retryable => $retryable };
+}
+
+# Whether the die is that of PVE's signal handlers (PVE/VZDump/QemuServer.pm, archive_external),
+# which nothing of ours may hold up: it ends the whole job.
+sub is_interruption {
+    my ($error) = @_;
+
+    return $error =~ m/\binterrupted by signal\b/ ? 1 : 0;
 }
 
 # One printable line out of any text, cut to a sane length.

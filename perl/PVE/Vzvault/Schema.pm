@@ -1,32 +1,37 @@
 package PVE::Vzvault::Schema;
 
-# What docs/protocol.md says, as Perl can check it: for every method the shape of its parameters and
-# of its result, and how long an answer may take. PVE::Vzvault::Type says what a checked value is.
-# Pure.
+# What docs/protocol.md says, as Perl can check it: for every method, in both directions, the shape
+# of its parameters and of its result, and how long an answer may take. PVE::Vzvault::Type says what
+# a checked value is. Pure.
 
 use strict;
 use warnings;
 
 use PVE::Vzvault::Type qw(
-    MAX_INTEGER bool_from_wire bool_to_wire integer list_of map_of nullable pattern record unfit
+    MAX_INTEGER bool_from_wire bool_to_wire integer list_of map_of nullable pattern record tuple
+    unfit
 );
 use PVE::Vzvault::Volname;
 
 use constant {
     MAX_LISTED => 10_000, # entries in one answer of storage.list
-    MAX_DISKS => 256, # PVE's buses together have fewer slots
+    MAX_DISKS => 64, # PVE's buses together have 59 slots
+    MAX_DIRTY_REGIONS => 4096, # in one answer of backup.nextDirtyRegions
+    MAX_LOG_BYTES => 4 * 1024 * 1024, # of a task log, before base64; longer ones are cut
     MAX_ERROR_CHARS => 64 * 1024, # of the text that ends a backup; longer ones are cut
     MAX_TEXT_CHARS => 12 * 1024 * 1024, # docs/protocol.md, length of one string
 };
 
 my $bytes = integer(0, MAX_INTEGER);
 my $seconds = integer(0, MAX_INTEGER);
+my $pid = integer(1, MAX_INTEGER);
 my $vmid = integer(100, 999_999_999);
 my $guest_type = pattern('a guest type', qr/qemu|lxc/);
 my $id = pattern('an id', qr/[A-Za-z0-9][A-Za-z0-9._-]{0,127}/);
 my $store_id = pattern('a storage id', qr/[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]/);
 my $device = pattern('a device name', qr/drive-[A-Za-z0-9-]{1,64}/);
 my $component = qr/(?!\.\.?(?:\/|\z))[A-Za-z0-9@+=:,._-]+/;
+my $mechanism = pattern('nbd or file-handle', qr/nbd|file-handle/);
 my $absolute = qr/(?:\/+$component)+\/*/; # PVE's own paths have double slashes
 my $path = pattern('an absolute path', $absolute);
 my $text = pattern('a text', qr/[^\0]*/, MAX_TEXT_CHARS);
@@ -45,6 +50,8 @@ my $storage = record(
     path => $path,
     isMountpoint => pattern('yes, no or an absolute path', qr/|yes|$absolute/),
     'chunkSizeBytes?' => $bytes,
+    'instance?' => pattern('an instance', qr/[0-9a-f]{32}/),
+    'vmMechanism?' => $mechanism,
 );
 my $entry = record(
     volume => $volume,
@@ -134,11 +141,11 @@ our %METHOD = (
     'backup.mechanism' => {
         seconds => 60,
         params => record(backupId => $id),
-        result => record(mechanism => pattern('a mechanism', qr/nbd|file-handle|directory/)),
+        result => record(mechanism => $mechanism),
     },
     'backup.queryIncremental' => {
         seconds => 60,
-        params => record(backupId => $id, disks => $sized_disks),
+        params => record(backupId => $id, qemuPid => nullable($pid), disks => $sized_disks),
         result => record(modes => map_of($device, pattern('a mode', qr/new|use/), MAX_DISKS)),
     },
     'backup.vm' => {
@@ -153,7 +160,8 @@ our %METHOD = (
                     device => $device,
                     sizeBytes => $bytes,
                     bitmapMode => pattern('a bitmap mode', qr/none|new|reuse/),
-                    nbdPath => $path,
+                    dirtyBytes => nullable($bytes),
+                    nbdPath => nullable($path),
                     bitmapName => nullable(pattern('a bitmap name', qr/[A-Za-z0-9:._-]{1,255}/)),
                 ),
                 MAX_DISKS,
@@ -165,6 +173,11 @@ our %METHOD = (
         seconds => 60,
         params => record(backupId => $id, success => \&bool_to_wire, error => nullable($text)),
         result => record(addedBytes => $bytes),
+    },
+    'backup.keepLog' => {
+        seconds => 60,
+        params => record(backupId => $id, logBase64 => $base64),
+        result => record(kept => \&bool_from_wire),
     },
     'restore.begin' => {
         seconds => 150,
@@ -185,7 +198,20 @@ our %METHOD = (
     'daemon.ping' => {
         seconds => 2,
         params => record(),
-        result => record(version => $id, pid => integer(1, MAX_INTEGER)),
+        result => record(version => $id, pid => $pid),
+    },
+);
+
+# Methods of ours that the daemon may call while it answers us. `blame` is the code of a result that
+# is not what it should be.
+our %CLIENT_METHOD = (
+    'backup.nextDirtyRegions' => {
+        blame => 'E_SOURCE_BITMAP',
+        params => record(device => $device),
+        result => record(
+            regions => list_of(tuple($bytes, integer(1, MAX_INTEGER)), MAX_DIRTY_REGIONS),
+            done => \&bool_to_wire,
+        ),
     },
 );
 
@@ -206,6 +232,24 @@ sub result {
     return $METHOD{$method}->{result}->($result, 'result');
 }
 
+# What the daemon asks of us, clean and untainted; dies with E_ARGUMENT_INVALID.
+sub client_params {
+    my ($method, $params) = @_;
+
+    my $what = "cannot answer vzvaultd's call of $method";
+    local $PVE::Vzvault::Type::BLAME = ['E_ARGUMENT_INVALID', $what];
+    return $CLIENT_METHOD{$method}->{params}->($params, 'params');
+}
+
+# Our clean answer for the wire; dies with the code that the method has for it.
+sub client_result {
+    my ($method, $result) = @_;
+
+    my $what = "cannot answer vzvaultd's call of $method";
+    local $PVE::Vzvault::Type::BLAME = [$CLIENT_METHOD{$method}->{blame}, $what];
+    return $CLIENT_METHOD{$method}->{result}->($result, 'result');
+}
+
 # A section of storage.cfg as docs/protocol.md's `storage`.
 sub storage {
     my ($storeid, $scfg) = @_;
@@ -222,6 +266,11 @@ sub storage {
         my ($number, $unit) = $size =~ m/\A([0-9]{1,3})([KM])\z/;
         $section->{chunkSizeBytes} = $number * ($unit eq 'K' ? 1024 : 1024 * 1024);
     }
+
+    my $vm_mechanism = $scfg->{'vzvault-vm-mechanism'};
+    $section->{vmMechanism} = $vm_mechanism if defined($vm_mechanism);
+    my $instance = $scfg->{'vzvault-instance'};
+    $section->{instance} = $instance if defined($instance);
 
     return $section;
 }

@@ -18,7 +18,7 @@ use PVE::Vzvault::Error qw(raise);
 use constant MAX_INTEGER => 2**53 - 1; # what a double, hence the daemon, holds exactly
 
 our @EXPORT_OK = qw(MAX_INTEGER bool_from_wire bool_to_wire integer list_of map_of nullable pattern
-    record unfit);
+    record tuple unfit);
 
 # Whose mistake a value that fits no type is: [error code, what could not be done].
 our $BLAME;
@@ -79,6 +79,18 @@ sub list_of {
         unfit("$where has too many entries") if $value->@* > $max;
         my $n = 0;
         return [map { $type->($_, "$where\[" . $n++ . ']') } $value->@*];
+    };
+}
+
+# A list of as many entries as there are types.
+sub tuple {
+    my (@types) = @_;
+
+    return sub {
+        my ($value, $where) = @_;
+        unfit("$where is not a list of " . @types)
+            if ref($value) ne 'ARRAY' || $value->@* != @types;
+        return [map { $types[$_]->($value->[$_], "$where\[$_]") } 0 .. $#types];
     };
 }
 

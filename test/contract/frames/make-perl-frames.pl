@@ -13,8 +13,10 @@ use File::Basename qw(dirname);
 use JSON::PP ();
 use MIME::Base64 qw(encode_base64);
 
+use PVE::Vzvault::Error;
 use PVE::Vzvault::Frame;
 use PVE::Vzvault::Schema;
+use PVE::Vzvault::Type;
 
 my $STORAGE = PVE::Vzvault::Schema::storage(
     'vault', { path => '/mnt/vault', is_mountpoint => 'yes', 'vzvault-chunk-size' => '1M' });
@@ -33,13 +35,41 @@ my $disks = [
             device => $_->[0],
             sizeBytes => $_->[1],
             bitmapMode => $_->[2],
+            dirtyBytes => $_->[3],
             nbdPath => '/run/qemu-server/100.backup-access.4242//100-nbd.backup-access',
-            bitmapName => $_->[3],
+            bitmapName => $_->[4],
         }
-    } ['drive-efidisk0', '540672', 'new', undef],
-    ['drive-scsi0', '4398046511104', 'reuse', 'snapshot-access:vault'],
-    ['drive-tpmstate0-backup', 4_194_304, 'none', undef],
+    } ['drive-efidisk0', '540672', 'new', undef, undef],
+    ['drive-scsi0', '4398046511104', 'reuse', '16777216', 'snapshot-access:vault'],
+    ['drive-tpmstate0-backup', 4_194_304, 'none', undef, undef],
 ];
+# as with the mechanism file-handle
+my $handed_over = [map { { $_->%*, nbdPath => undef, bitmapName => undef } } $disks->@*];
+my %vm = (
+    backupId => 'b-1',
+    configBase64 => encode_base64(join('', map { chr } 0 .. 255), ''),
+    firewallBase64 => undef,
+    bandwidthLimitBytesPerSecond => '0',
+);
+
+# An answer to backup.nextDirtyRegions.
+sub regions {
+    my ($id, $regions, $is_done) = @_;
+
+    my $result = { regions => $regions, done => $is_done };
+    my $method = 'backup.nextDirtyRegions';
+    return { id => $id, result => PVE::Vzvault::Schema::client_result($method, $result) };
+}
+
+# Of an error as it is told the daemon.
+sub failure {
+    my ($id, $code, $message) = @_;
+
+    eval { PVE::Vzvault::Error::raise($code, $message) };
+    my $error = PVE::Vzvault::Error::fields($@);
+    my $retryable = PVE::Vzvault::Type::bool_to_wire($error->{retryable});
+    return { id => $id, error => { $error->%*, retryable => $retryable } };
+}
 
 my %message = (
     hello => {
@@ -62,16 +92,37 @@ my %message = (
         2, 'storage.setNotes', { storage => $STORAGE, volume => $VOLUME, notes => "caf\xe9" }),
     'set-protected' => request(
         2, 'storage.setProtected', { storage => $STORAGE, volume => $VOLUME, protected => '1' }),
-    'backup-vm' => request(
+    'job-begin' => request(
         2,
-        'backup.vm',
+        'job.begin',
+        {
+            storage => PVE::Vzvault::Schema::storage(
+                'vault', { path => '/mnt/vault', 'vzvault-vm-mechanism' => 'file-handle' }),
+            startTimeSeconds => '1795321034',
+        },
+    ),
+    'query-incremental' => request(
+        2,
+        'backup.queryIncremental',
         {
             backupId => 'b-1',
-            configBase64 => encode_base64(join('', map { chr } 0 .. 255), ''),
-            firewallBase64 => undef,
-            bandwidthLimitBytesPerSecond => '0',
-            disks => $disks,
+            qemuPid => '4711',
+            disks => { map { $_->{device} => { sizeBytes => $_->{sizeBytes} } } $disks->@* },
         },
+    ),
+    'query-incremental-no-pid' => request(
+        2, 'backup.queryIncremental', { backupId => 'b-1', qemuPid => undef, disks => {} }),
+    'backup-vm' => request(2, 'backup.vm', { %vm, disks => $disks }),
+    'backup-vm-file-handle' => request(2, 'backup.vm', { %vm, disks => $handed_over }, fds => 3),
+    'dirty-regions' =>
+        regions(1, [['0', '4194304'], ['8388608', 1], ['4398042316800', '4194304']], 0),
+    'dirty-regions-last' => regions(2, [], 1),
+    'dirty-regions-failed' => failure(
+        3, 'E_SOURCE_BITMAP', 'listing the dirty regions of drive-scsi0: Lesefehler in fünf'),
+    'keep-log' => request(
+        2,
+        'backup.keepLog',
+        { backupId => 'b-1', logBase64 => encode_base64("caf\xc3\xa9\n", '') },
     ),
     'backup-end' =>
         request(2, 'backup.end', { backupId => 'b-1', success => 0, error => 'x' x 40_000 }),

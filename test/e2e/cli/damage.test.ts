@@ -65,6 +65,25 @@ describe('damage', () => {
     assert.equal((await restoreTo(station)).code, 0);
   });
 
+  it('is kept with the snapshot until it is found to be mended', async (t) => {
+    const station = await withSnapshot(t);
+    const states = async (): Promise<unknown[]> =>
+      (await station.json<{ verifyState: string }[]>('list', station.store)).map(({ verifyState }) => verifyState);
+    await station.must('verify', station.store);
+    assert.deepEqual(await states(), ['ok']);
+    rmSync(largestPack(station));
+    assert.equal((await station.run('verify', station.store, LATEST)).code, 3);
+    assert.deepEqual(await states(), ['damaged']);
+    const [{ snapshot } = { snapshot: '' }] = await station.snapshots();
+    const shown = await station.run('show', station.store, snapshot);
+    assert.equal(shown.code, 3);
+    assert.match(shown.out, /^verified: +DAMAGED at .*Z: E_(CHUNK|PACK)_MISSING drive-scsi0: /m);
+    assert.equal((await station.backup(station.path('disk'))).code, 0);
+    assert.deepEqual(await states(), ['damaged', 'none']);
+    await station.must('verify', station.store, snapshot);
+    assert.deepEqual(await states(), ['ok', 'none']);
+  });
+
   it('of a snapshot document is listed, and harms no other snapshot', async (t) => {
     const station = await withSnapshot(t);
     const [document = ''] = station.files('snapshots');

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { assertSameBytes, makeImage } from '../../support/images.js';
 import { until } from '../../support/processes.js';
+import { sealDocument } from '../../support/sealed-document.js';
 import { Station } from '../../support/vzvault.js';
 
 const MIB = 1024 * 1024;
@@ -57,6 +58,23 @@ describe('vzvault mount', () => {
       writeFileSync(join(directory, 'guest.conf'), 'x');
     });
     await unmount(directory);
+  });
+
+  it('shows the log that was kept with a snapshot', async (t) => {
+    const { station, directory } = await withSnapshot(t);
+    const log = Buffer.from([...Buffer.from('2026-11-22 04:17:14 INFO: büro\n'), 0xff, 0x0a]);
+    const [document = ''] = station.files('snapshots');
+    writeFileSync(join(dirname(document), 'log'), sealDocument('log', log));
+    await station.must('mount', station.store, 'qemu/100@latest', directory);
+    assert.deepEqual(readdirSync(directory), ['backup.log', 'drive-scsi0.raw', 'guest.conf']);
+    assert.deepEqual(readFileSync(join(directory, 'backup.log')), log);
+    await unmount(directory);
+    await station.must('mount', station.store, directory);
+    const [time = ''] = readdirSync(join(directory, 'qemu/100'));
+    assert.deepEqual(readFileSync(join(directory, 'qemu/100', time, 'backup.log')), log);
+    await unmount(directory);
+    const { out } = await station.must('show', station.store, 'qemu/100@latest', '--log');
+    assert.equal(out, log.toString());
   });
 
   it('shows all snapshots, and leaves damaged ones out with a word', async (t) => {

@@ -11,6 +11,8 @@ package FakeDaemon;
 #
 # In the table form a value is the result, a function (params, conn) that returns it, or
 # [code, message] for an error. The child ends with the object.
+#
+# A script can also call the client ($conn->ask) and use the descriptors that came ($conn->handles).
 
 use strict;
 use warnings;
@@ -21,6 +23,8 @@ use IO::Handle;
 use IO::Socket::UNIX;
 use JSON::PP ();
 use POSIX ();
+use Socket ();
+use Socket::MsgHdr ();
 
 use PVE::Vzvault::Frame;
 
@@ -56,7 +60,7 @@ sub _serve {
     my $handler = ref($script) eq 'CODE' ? $script : sub { $_[0]->answer_from($script) };
     while (my $socket = $listener->accept()) {
         $socket->blocking(1);
-        my $conn = { socket => $socket, journal => $self->{journal} };
+        my $conn = { socket => $socket, journal => $self->{journal}, asked => 0, fds => [] };
         bless $conn, 'FakeDaemon::Connection';
         eval { $handler->($conn); 1 } or ($@ eq "gone\n" or print STDERR "fake daemon: $@");
         close($socket);
@@ -100,9 +104,34 @@ use warnings;
 sub read_message {
     my ($self) = @_;
 
-    my $head = $self->_read_exactly(4);
+    my $head = $self->_read_first_byte();
+    $head .= $self->_read_exactly(3);
     my $frame = $head . $self->_read_exactly(unpack('N', $head));
     return PVE::Vzvault::Frame::decode(\$frame);
+}
+
+# Descriptors travel with it.
+sub _read_first_byte {
+    my ($self) = @_;
+
+    my $message = Socket::MsgHdr->new(buflen => 1, controllen => 1024);
+    my $got = Socket::MsgHdr::recvmsg($self->{socket}, $message);
+    die "gone\n" if !$got;
+    my ($level, $type, $data) = $message->cmsghdr();
+    if (defined($level)) {
+        die "no SCM_RIGHTS\n"
+            if $level != Socket::SOL_SOCKET() || $type != Socket::SCM_RIGHTS();
+        push $self->{fds}->@*, unpack('i*', $data);
+    }
+    return $message->buf;
+}
+
+# The descriptors that came since the last time, as handles to read from and write to.
+sub handles {
+    my ($self) = @_;
+
+    return map { IO::Handle->new_from_fd($_, 'r+') || die "fdopen: $!\n" }
+        splice($self->{fds}->@*);
 }
 
 sub _read_exactly {
@@ -153,6 +182,17 @@ sub send_raw {
             || die "gone\n";
     }
     return;
+}
+
+# Calls a method of the client; returns its whole response.
+sub ask {
+    my ($self, $method, $params) = @_;
+
+    my $id = ++$self->{asked};
+    $self->send({ id => $id, method => $method, params => $params });
+    my $response = $self->read_message();
+    die "an answer to $response->{id}, not to $id\n" if $response->{id} != $id;
+    return $response;
 }
 
 sub send_error {

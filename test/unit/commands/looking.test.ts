@@ -6,6 +6,8 @@ import { VzvaultError } from '../../../src/lib/errors.js';
 import type { CommandLine } from '../../support/command-line.js';
 import { STORE, SNAPSHOT, VOLUME, setUp, withSnapshot } from '../../support/command-world.js';
 
+const DIRECTORY = `${STORE}/vzvault/snapshots/qemu/100/20261122T041714Z`;
+
 describe('vzvault list', () => {
   it('prints a table for people and a list for programs', async (t) => {
     const { cli } = await withSnapshot(t);
@@ -26,6 +28,7 @@ describe('vzvault list', () => {
         protected: false,
         notes: '',
         damage: null,
+        verifyState: 'none',
       },
     ]);
   });
@@ -68,6 +71,31 @@ describe('vzvault show', () => {
     const { cli, config } = await withSnapshot(t);
     assert.equal((await cli.run('show', STORE, SNAPSHOT, '--file', 'guest.conf')).out, readFileSync(config, 'utf8'));
     assert.equal((await cli.run('show', STORE, SNAPSHOT, '--file', 'firewall.conf')).code, 2);
+  });
+
+  it('prints the log of the backup byte for byte, and says where none was kept', async (t) => {
+    const { cli } = await withSnapshot(t);
+    const none = await cli.run('show', STORE, SNAPSHOT, '--log');
+    assert.deepEqual([none.code, none.out], [2, '']);
+    assert.match(none.err, /^vzvault: no log was kept with qemu\/100@2026-11-22T04:17:14Z \(E_ARGUMENT_INVALID: /);
+    assert.match((await cli.run('show', STORE, SNAPSHOT)).out, /\nlog: +none\n/);
+    const log = '2026-11-22 04:17:14 INFO: büro\nno time\n';
+    cli.engine.disk.files.set(`${DIRECTORY}/log`, cli.engine.sealDocument('log', Buffer.from(log)));
+    const { code, out } = await cli.run('show', STORE, SNAPSHOT, '--log');
+    assert.deepEqual([code, out], [0, log]);
+    assert.match((await cli.run('show', STORE, SNAPSHOT)).out, /\nlog: +kept/);
+    assert.equal(((await cli.json('show', STORE, SNAPSHOT)) as Record<string, unknown>)['hasLog'], true);
+    for (const other of [['--file', 'guest.conf'], ['--json']])
+      assert.equal((await cli.run('show', STORE, SNAPSHOT, '--log', ...other)).code, 2);
+  });
+
+  it('prints the log of a damaged snapshot too', async (t) => {
+    const { cli } = await withSnapshot(t);
+    cli.engine.disk.files.set(`${DIRECTORY}/log`, cli.engine.sealDocument('log', Buffer.from('x\n')));
+    cli.engine.disk.files.set(`${DIRECTORY}/snapshot`, Buffer.from('x'));
+    assert.equal((await cli.run('show', STORE, SNAPSHOT, '--log')).out, 'x\n');
+    cli.engine.disk.files.set(`${DIRECTORY}/log`, Buffer.from('x'));
+    assert.match((await cli.run('show', STORE, SNAPSHOT, '--log')).err, /reading the log of .*E_SNAPSHOT_DAMAGED/);
   });
 
   it('tells a damaged snapshot by its exit code', async (t) => {

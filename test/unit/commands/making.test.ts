@@ -49,6 +49,7 @@ describe('vzvault backup', () => {
       timeSeconds: 1795321034,
       sizeBytes: 3000,
       readBytes: 3000,
+      unchangedBytes: 0,
       zeroBytes: 0,
       reusedBytes: 0,
       newBytes: 3000,

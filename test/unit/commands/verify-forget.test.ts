@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
 import { VzvaultError } from '../../../src/lib/errors.js';
-import { STORE, SNAPSHOT, withSnapshot } from '../../support/command-world.js';
+import type { CommandLine } from '../../support/command-line.js';
+import { STORE, SNAPSHOT, withSnapshot, type World } from '../../support/command-world.js';
 
 describe('vzvault verify', () => {
   it('says that all is intact', async (t) => {
@@ -79,6 +82,108 @@ describe('vzvault verify', () => {
     const { code, out } = await cli.run('verify', STORE);
     assert.equal(code, 3);
     assert.match(out, /E_STORAGE_IO qemu\/100@2026-11-22T04:17:14Z: Input\/output error/);
+  });
+});
+
+describe('what vzvault verify keeps', () => {
+  const OTHER = 'qemu/101@2026-11-22T04:17:14Z';
+  const path = (vmid: number): string => `${STORE}/vzvault/snapshots/qemu/${vmid}/20261122T041714Z/verify-state`;
+
+  async function withTwo(t: TestContext): Promise<World> {
+    const world = await withSnapshot(t);
+    const second = join(world.directory, 'second.raw');
+    writeFileSync(second, Buffer.alloc(3000, 8));
+    await world.cli.run('backup', STORE, '--guest', 'qemu/101', '--disk', `drive-scsi0=${second}`);
+    return world;
+  }
+
+  async function states(cli: CommandLine): Promise<unknown[]> {
+    return ((await cli.json('list', STORE)) as Record<string, unknown>[]).map(({ verifyState }) => verifyState);
+  }
+
+  it('is shown by list and show', async (t) => {
+    const { cli } = await withSnapshot(t);
+    assert.match((await cli.run('show', STORE, SNAPSHOT)).out, /\nverified: +never\n/);
+    cli.nowSeconds += 60;
+    await cli.run('verify', STORE);
+    assert.match((await cli.run('list', STORE)).out, / verified\n$/);
+    assert.match((await cli.run('show', STORE, SNAPSHOT)).out, /\nverified: +ok at 2026-11-22T04:18:14Z\n/);
+    const shown = (await cli.json('show', STORE, SNAPSHOT)) as Record<string, unknown>;
+    const { verifyState, verifiedAtSeconds, verifyMessage } = shown;
+    assert.deepEqual([verifyState, verifiedAtSeconds, verifyMessage], ['ok', cli.nowSeconds, '']);
+  });
+
+  it('is of the named snapshots only where some are named, and reads no packs then', async (t) => {
+    const { cli } = await withTwo(t);
+    cli.engine.store.fault = (point) => {
+      assert.notEqual(point, 'verifyPacks');
+    };
+    const { code, out } = await cli.run('verify', STORE, OTHER, 'qemu/101@latest');
+    assert.deepEqual([code, out], [0, '1 snapshots: all intact\n']);
+    assert.deepEqual(await states(cli), ['none', 'ok']);
+    assert.match((await cli.run('verify', STORE, 'qemu/102@latest')).err, /E_SNAPSHOT_MISSING/);
+  });
+
+  it('flags what is damaged, which stays listed, until it is found intact again', async (t) => {
+    const { cli, disk } = await withTwo(t);
+    const volumes = new Map(cli.engine.store.volumes);
+    await cli.run('verify', STORE);
+    cli.engine.store.volumes.delete([...volumes.keys()][0] ?? '');
+    const { code } = await cli.run('verify', STORE);
+    assert.deepEqual([code, await states(cli)], [3, ['damaged', 'ok']]);
+    assert.match((await cli.run('list', STORE)).out, new RegExp(`^${SNAPSHOT} .* DAMAGED$`, 'm'));
+    const shown = await cli.run('show', STORE, SNAPSHOT);
+    assert.equal(shown.code, 3);
+    assert.match(shown.out, /\nverified: +DAMAGED at .*Z: E_CHUNK_MISSING drive-scsi0: map node/);
+    assert.equal(((await cli.json('stats', STORE)) as Record<string, unknown>)['damagedSnapshots'], 1);
+    assert.match((await cli.run('doctor', STORE)).out, /1 of 2 snapshots are damaged/);
+
+    cli.nowSeconds += 60;
+    await cli.run('backup', STORE, '--guest', 'qemu/100', '--disk', `drive-scsi0=${disk}`);
+    assert.equal((await cli.run('verify', STORE, SNAPSHOT)).code, 0);
+    assert.deepEqual(await states(cli), ['ok', 'none', 'ok']);
+  });
+
+  it('says the first thing that was found and how many there are', async (t) => {
+    const { cli } = await withSnapshot(t);
+    cli.engine.store.volumes.clear();
+    cli.engine.disk.files.set(path(100).replace('verify-state', 'notes'), Buffer.from('x'));
+    await cli.run('verify', STORE);
+    const shown = (await cli.json('show', STORE, SNAPSHOT)) as Record<string, unknown>;
+    assert.match(String(shown['verifyMessage']), /^E_SNAPSHOT_DAMAGED reading the notes .* \(and 1 more\)$/);
+  });
+
+  it('is kept for each snapshot at once, so that an interrupted run has told what it knows', async (t) => {
+    const { cli } = await withTwo(t);
+    let maps = 0;
+    cli.engine.store.fault = (point) => {
+      if (point === 'verifyVolume' && (maps += 1) === 2) throw new VzvaultError('E_STORAGE_TIMEOUT', 'the mount hangs');
+    };
+    assert.equal((await cli.run('verify', STORE)).code, 1);
+    assert.deepEqual(await states(cli), ['ok', 'none']);
+  });
+
+  it('is done without where nothing can be written, with one line about it', async (t) => {
+    const { cli } = await withTwo(t);
+    cli.engine.disk.fault = (call) => {
+      if (call === 'replace') throw new VzvaultError('E_READ_ONLY', 'writing: read-only file system');
+    };
+    const { code, out, err } = await cli.run('verify', STORE);
+    assert.equal(code, 0);
+    assert.match(out, /2 snapshots: all intact\n$/);
+    assert.equal(err.match(/cannot be kept with the snapshots: .*E_READ_ONLY/g)?.length, 1);
+  });
+
+  it('leaves nothing beside a snapshot that is removed meanwhile', async (t) => {
+    const { cli } = await withSnapshot(t);
+    cli.engine.disk.fault = (call, at) => {
+      if (call === 'replace' && at === path(100))
+        cli.engine.disk.files.delete(path(100).replace('verify-state', 'snapshot'));
+    };
+    const { code, err } = await cli.run('verify', STORE);
+    assert.equal(code, 0);
+    assert.doesNotMatch(err, /cannot be kept/);
+    assert.equal(cli.engine.disk.files.has(path(100)), false);
   });
 });
 

@@ -27,6 +27,8 @@ import { cleanupsOf } from '../../support/temp.js';
 
 const MIB = 1024 * 1024;
 
+const unlimited = { zstdLevel: 1, bandwidthLimitBytesPerSecond: 0 };
+
 interface Fixture {
   readonly directory: string;
   readonly repository: string;
@@ -56,13 +58,14 @@ function fileSource(path: string): VolumeBackupOptions {
   return {
     source: { kind: 'file', path },
     chunkSizeBytes: 512 * 1024,
-    bandwidthLimitBytesPerSecond: 0,
     stallTimeoutMs: 30_000,
+    incremental: null,
+    discard: false,
   };
 }
 
 async function backUp(store: ChunkStore, path: string): Promise<VolumeBackupResult & { addedBytes: number }> {
-  const writer = await store.writer({ zstdLevel: 1 });
+  const writer = await store.writer(unlimited);
   const result = await writer.backupVolume(fileSource(path));
   const { addedBytes } = await writer.flush();
   await writer.close();
@@ -79,7 +82,7 @@ describe('ChunkStore', () => {
       [64 * MIB, 512],
     ]);
     const progress: VolumeProgress[] = [];
-    const writer = await store.writer({ zstdLevel: 1 });
+    const writer = await store.writer(unlimited);
     const { map, counters } = await writer.backupVolume(fileSource(disk), { onProgress: (now) => progress.push(now) });
     const { addedBytes } = await writer.flush();
     await writer.close();
@@ -135,18 +138,15 @@ describe('ChunkStore', () => {
     const { directory, repository, store } = await openStore(test);
     const disk = join(directory, 'disk');
     makeDisk(disk, 64 * MIB, [[0, 64 * MIB]]);
-    const writer = await store.writer({ zstdLevel: 1 });
+    const writer = await store.writer({ ...unlimited, bandwidthLimitBytesPerSecond: 2 * MIB });
     const controller = new AbortController();
     const begunMs = performance.now();
-    const backup = writer.backupVolume(
-      { ...fileSource(disk), bandwidthLimitBytesPerSecond: 2 * MIB },
-      {
-        signal: controller.signal,
-        onProgress: () => {
-          controller.abort();
-        },
+    const backup = writer.backupVolume(fileSource(disk), {
+      signal: controller.signal,
+      onProgress: () => {
+        controller.abort();
       },
-    );
+    });
     await rejectsWith('E_CANCELLED', backup);
     assert.ok(performance.now() - begunMs < 3_000);
     await rejectsWith('E_CANCELLED', writer.backupVolume(fileSource(disk), { signal: controller.signal }));
@@ -157,14 +157,14 @@ describe('ChunkStore', () => {
 
   it('passes the reasons of the core on', async (test) => {
     const { directory, store } = await openStore(test);
-    const writer = await store.writer({ zstdLevel: 1 });
+    const writer = await store.writer(unlimited);
     await rejectsWith('E_SOURCE_UNREACHABLE', writer.backupVolume(fileSource(join(directory, 'absent'))));
     const disk = join(directory, 'disk');
     makeDisk(disk, MIB, [[0, MIB]]);
     await rejectsWith('E_SOURCE_SIZE', writer.backupVolume({ ...fileSource(disk), expectedSizeBytes: 2 * MIB }));
     await rejectsWith('E_ARGUMENT_INVALID', writer.backupVolume({ ...fileSource(disk), chunkSizeBytes: 12345 }));
     await rejectsWith('E_ARGUMENT_INVALID', writer.backupVolume({ ...fileSource(disk), expectedSizeBytes: -5 }));
-    await rejectsWith('E_ARGUMENT_INVALID', store.writer({ zstdLevel: 99 }));
+    await rejectsWith('E_ARGUMENT_INVALID', store.writer({ ...unlimited, zstdLevel: 99 }));
     await writer.close();
     const cacheDirectory = join(directory, 'cache');
     await rejectsWith('E_PATH_MISSING', engine.openStore({ path: join(directory, 'absent'), cacheDirectory }));
@@ -185,7 +185,7 @@ describe('ChunkStore', () => {
     const { directory, store } = await openStore(test);
     const disks = [1, 2, 3].map((n) => join(directory, `disk${n}`));
     for (const disk of disks) makeDisk(disk, 6 * MIB, [[MIB, 3 * MIB]]);
-    const writer = await store.writer({ zstdLevel: 1 });
+    const writer = await store.writer(unlimited);
     const results = await Promise.all(disks.map(async (disk) => writer.backupVolume(fileSource(disk))));
     await writer.flush();
     await writer.close();

@@ -37,7 +37,7 @@ async function setUp(t: TestContext): Promise<World> {
     disk: (name, bytes) => {
       const path = join(directory, `${name}.img`);
       writeFileSync(path, bytes);
-      return { name, source: { kind: 'file', path }, bandwidthLimitBytesPerSecond: 0, stallTimeoutMs: 1000 };
+      return { name, source: { kind: 'file', path }, stallTimeoutMs: 1000 };
     },
   };
 }
@@ -58,6 +58,7 @@ describe('a backup', () => {
     assert.equal(result.sizeBytes, 1500);
     assert.deepEqual(result.stats, {
       readBytes: 1500,
+      unchangedBytes: 0,
       zeroBytes: 500,
       reusedBytes: 0,
       newBytes: 1000,

@@ -116,4 +116,17 @@ describe('what a mount shows of a snapshot', () => {
     assert.equal(Buffer.from(nodes[2]?.contentBase64 ?? '', 'base64').toString(), 'memory: 512\nname: büro\n');
     assert.equal(nodes[2]?.modifiedSeconds, idOf(100).timeSeconds);
   });
+
+  it('has the log of the backup as backup.log, unless a configuration has that name', () => {
+    const log = Buffer.from([0x49, 0x0a, 0xff]);
+    const last = snapshotNodes(documentOf(idOf(100)), 'x/', log).at(-1);
+    assert.deepEqual(last, {
+      path: 'x/backup.log',
+      contentBase64: log.toString('base64'),
+      modifiedSeconds: idOf(100).timeSeconds,
+    });
+    const files = [{ name: 'backup.log', bytes: Buffer.from('mine') }];
+    const paths = snapshotNodes(documentOf(idOf(100), { files }), '', log).map((node) => node.path);
+    assert.equal(paths.filter((path) => path === 'backup.log').length, 1);
+  });
 });

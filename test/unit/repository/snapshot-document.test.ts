@@ -67,6 +67,19 @@ describe('the document of a snapshot', () => {
     throwsWith('E_SNAPSHOT_DAMAGED', () => decodeSnapshotDocument(plain, id, 'e'.repeat(32)));
   });
 
+  it('may say nothing of unchanged bytes, as it did before anything could be left unread', () => {
+    const statsOf = (document: Buffer): unknown => decodeSnapshotDocument(document, id, REPOSITORY).stats;
+    const { stats } = documentOf(id);
+    const less = changed((fields) => Reflect.deleteProperty(fields['stats'] as Json, 'unchangedBytes'));
+    assert.deepEqual(statsOf(less), { ...stats, unchangedBytes: 0 });
+    const more = { ...stats, unchangedBytes: 4194304 };
+    assert.deepEqual(statsOf(encodeSnapshotDocument(documentOf(id, { stats: more }), REPOSITORY)), more);
+    for (const unchangedBytes of [-1, 1.5, '1', null]) {
+      const wrong = changed((fields) => Object.assign(fields['stats'] as Json, { unchangedBytes }));
+      throwsWith('E_SNAPSHOT_DAMAGED', () => decodeSnapshotDocument(wrong, id, REPOSITORY));
+    }
+  });
+
   it('ignores fields that it does not know', () => {
     const more = changed((fields) => (fields['later'] = 1));
     assert.deepEqual(decodeSnapshotDocument(more, id, REPOSITORY), documentOf(id));

@@ -194,7 +194,7 @@ describe('removing a snapshot', () => {
     await snapshots.commit(documentOf(id));
     await snapshots.commit(documentOf(idOf(101)));
     await snapshots.sidecars.setNotes(id, 'x');
-    await snapshots.sidecars.setLog(id, 'y');
+    await snapshots.sidecars.setLog(id, Buffer.from('y'));
     await snapshots.remove(id);
     assert.deepEqual([...disk.files.keys()], ['/r/snapshots/qemu/101/20261122T041714Z/snapshot']);
     assert.equal(disk.directories.has(DIRECTORY), false);
@@ -218,7 +218,7 @@ describe('removing a snapshot', () => {
       const { snapshots, other, disk } = setUp();
       await snapshots.commit(documentOf(id));
       await snapshots.sidecars.setNotes(id, 'x');
-      await snapshots.sidecars.setLog(id, 'y');
+      await snapshots.sidecars.setLog(id, Buffer.from('y'));
       let removals = 0;
       disk.fault = (call) => {
         if (call !== 'remove') return;
@@ -274,12 +274,13 @@ describe('the sidecars of a snapshot', () => {
     }
   });
 
-  it('keeps a log', async () => {
+  it('keeps a log, byte for byte', async () => {
     const { snapshots } = setUp();
     await snapshots.commit(documentOf(id));
     assert.equal(await snapshots.sidecars.log(id), null);
-    await snapshots.sidecars.setLog(id, 'INFO: done\n');
-    assert.equal(await snapshots.sidecars.log(id), 'INFO: done\n');
+    const log = Buffer.from([...Buffer.from('INFO: done\n'), 0xff, 0x00, 0xc3, 0x0a]);
+    await snapshots.sidecars.setLog(id, log);
+    assert.deepEqual(await snapshots.sidecars.log(id), log);
     assert.equal((await snapshots.get(id)).hasLog, true);
   });
 
@@ -289,10 +290,12 @@ describe('the sidecars of a snapshot', () => {
     for (const call of [
       sidecars.setNotes(id, 'x'),
       sidecars.setProtected(id, true),
-      sidecars.setLog(id, 'x'),
+      sidecars.setLog(id, Buffer.from('x')),
       sidecars.notes(id),
       sidecars.isProtected(id),
       sidecars.log(id),
+      sidecars.setVerifyState(id, { state: 'ok', checkedAtSeconds: SECOND, message: '' }),
+      sidecars.verifyState(id),
     ]) {
       await rejectsWith('E_SNAPSHOT_MISSING', call);
     }

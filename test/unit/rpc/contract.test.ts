@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { daemonContract, type DaemonMethod } from '../../../src/rpc/contract.js';
+import { clientContract, daemonContract, type DaemonMethod } from '../../../src/rpc/contract.js';
 import { parseWith } from '../../../src/rpc/parse.js';
 import { throwsWith } from '../../support/assertions.js';
 import { projectRoot } from '../../support/project.js';
@@ -27,12 +27,14 @@ describe('the contract', () => {
     const documented = [...page.matchAll(/^\| `((?:storage|job|backup|restore|daemon)\.[A-Za-z]+)` \|/gm)].map(
       ([, name]) => name,
     );
-    assert.deepEqual(Object.keys(daemonContract).sort(), documented.sort());
+    const methods = [...Object.keys(daemonContract), ...Object.keys(clientContract)];
+    assert.deepEqual(methods.sort(), documented.sort());
   });
 
   it('takes storages as storage.cfg can describe them', () => {
     accepts('storage.activate', { storage });
     accepts('storage.activate', { storage: { ...storage, isMountpoint: 'yes', chunkSizeBytes: 524_288 } });
+    accepts('storage.activate', { storage: { ...storage, vmMechanism: 'file-handle', instance: 'af'.repeat(16) } });
     accepts('storage.activate', { storage: { ...storage, isMountpoint: '/mnt', path: '/mnt/Zürich 日本' } });
   });
 
@@ -60,7 +62,10 @@ describe('the contract', () => {
   });
 
   it('takes devices that can be file names, and no others', () => {
-    const disks = (device: string): unknown => ({ backupId: 'b', disks: { [device]: { sizeBytes: 1 } } });
+    const disks = (device: string): unknown => ({
+      ...{ backupId: 'b', qemuPid: null },
+      disks: { [device]: { sizeBytes: 1 } },
+    });
     accepts('backup.queryIncremental', disks('drive-scsi0'));
     accepts('backup.queryIncremental', disks('drive-tpmstate0-backup'));
     for (const device of ['', '..', 'a/b', '0a', 'a b', 'ä', 'x'.repeat(64)]) {

@@ -44,7 +44,7 @@ describe('parseMessage', () => {
     ['a fractional id', { id: 1.5, method: 'm', params: {} }],
     ['an id that is text', { id: '1', method: 'm', params: {} }],
     ['deadline 0', { id: 1, method: 'm', params: {}, deadlineMs: 0 }],
-    ['17 descriptors', { id: 1, method: 'm', params: {}, fds: 17 }],
+    ['65 descriptors', { id: 1, method: 'm', params: {}, fds: 65 }],
     ['a response without outcome', { id: 1 }],
     ['a response with both outcomes', { id: 1, result: {}, error: { code: 'E_INTERNAL', message: '' } }],
     ['a result that is no map', { id: 1, result: 5 }],

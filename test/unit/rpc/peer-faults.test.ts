@@ -95,7 +95,7 @@ describe('Peer, descriptors', () => {
     await far.peer.ended;
     assert.deepEqual(far.closedFds, [60, 61]);
     const flooded = withRaw(refuseAll);
-    const many = Array.from({ length: 17 }, (_, i) => i + 70);
+    const many = Array.from({ length: rpcLimits.fds + 1 }, (_, i) => i + 70);
     void flooded.socket.send(frame.subarray(0, 5), many);
     assert.equal((await flooded.far.peer.ended)?.code, 'E_FRAME_INVALID');
     assert.deepEqual(flooded.far.closedFds, many);

@@ -171,8 +171,12 @@ describe('RpcServer', () => {
 
   it('refuses connections beyond its bound with a reason, and recovers', async (test) => {
     const { server, socketPath } = await serve(test);
-    const clients = await Promise.all(Array.from({ length: 256 }, async () => RawClient.connect(socketPath)));
-    await until('all are there', () => server.connectionCount === 256);
+    const clients: RawClient[] = [];
+    // In groups that fit into the socket's backlog: Node does not wait for a place in it, as the Perl client does.
+    while (clients.length < 256) {
+      clients.push(...(await Promise.all(Array.from({ length: 64 }, async () => RawClient.connect(socketPath)))));
+      await until('they are there', () => server.connectionCount === clients.length);
+    }
     const tooMany = await RawClient.connect(socketPath);
     assert.equal(codeOf(await tooMany.answered(0)), 'E_DAEMON_UNREACHABLE');
     await tooMany.closed();

@@ -17,7 +17,15 @@ function slowSnapshots(
   const looked: number[] = [];
   const ids = Array.from({ length: count }, (_, index) => idOf(100, SECOND + index));
   const entryOf = (id: SnapshotId): SnapshotEntry => ({
-    ...{ id, summary: null, damage: 'not of interest here', notes: '', protected: false, hasLog: false },
+    ...{
+      id,
+      summary: null,
+      damage: 'not of interest here',
+      notes: '',
+      protected: false,
+      hasLog: false,
+      verified: null,
+    },
   });
   return {
     clock,

@@ -86,6 +86,18 @@ describe('the storage handlers', () => {
     assert.deepEqual(await handlers.info({ storage, volume }), backups[1]);
   });
 
+  it('tell what verification found', async () => {
+    await elsewhere(async ({ snapshots: { sidecars } }) => {
+      await sidecars.setVerifyState(idOf(100), { state: 'ok', checkedAtSeconds: SECOND, message: '' });
+    });
+    assert.equal((await handlers.info({ storage, volume })).verifyState, 'ok');
+    await elsewhere(async ({ snapshots: { sidecars } }) => {
+      await sidecars.setVerifyState(idOf(100), { state: 'damaged', checkedAtSeconds: SECOND, message: 'why' });
+    });
+    const [backup] = (await handlers.list({ storage })).backups;
+    assert.deepEqual([backup?.verifyState, backup?.sizeBytes], ['damaged', 541672]);
+  });
+
   it('list in pages, in the order of volumes, where the notes are long', async () => {
     const notes = 'n'.repeat(argumentLimits.notesCharacters);
     const count = Math.ceil(storageLimits.listBytes / notes.length) * 2 + 1;

@@ -4,7 +4,7 @@ package PVE::BackupProvider::Plugin::Vzvault;
 # method.
 #
 # The object lives as long as one vzdump job or one restore and holds only ids that the daemon gave
-# out: of the job, of the running backup of each guest, of each restore. PVE creates many objects
+# out: of the job, of the backup of each guest, of each restore. PVE creates many objects
 # and may use none, calls cleanups twice, and calls them after what they clean up never began. So
 # cleanups take an id that is not there for done, and do not die of a daemon that fails them: what
 # was committed stays so, and the daemon ends by itself what belongs to a process that is gone.
@@ -15,8 +15,10 @@ use warnings;
 use MIME::Base64 qw(decode_base64 encode_base64);
 
 use PVE::Vzvault::Client;
-use PVE::Vzvault::Error qw(code_of raise);
+use PVE::Vzvault::Error qw(code_of is_interruption raise);
+use PVE::Vzvault::Incremental;
 use PVE::Vzvault::Schema;
+use PVE::Vzvault::TaskLog;
 use PVE::Vzvault::Volname;
 
 use base qw(PVE::BackupProvider::Plugin::Base);
@@ -29,6 +31,7 @@ sub new {
         storeid => $storeid,
         log => $log_function,
         backups => {}, # vmid => { id, added }
+        unlogged => {}, # vmid => id of the last backup, until its log came
         restores => {}, # volname => id
     }, $class;
 }
@@ -62,6 +65,7 @@ sub job_cleanup {
 sub backup_init {
     my ($self, $vmid, $vmtype, $start_time) = @_;
 
+    delete $self->{unlogged}->{$vmid};
     my $backup = $self->_call(
         'backup.begin',
         jobId => $self->{job},
@@ -70,6 +74,7 @@ sub backup_init {
         startTimeSeconds => $start_time,
     );
     $self->{backups}->{$vmid} = { id => $backup->{backupId}, added => 0 };
+    $self->{unlogged}->{$vmid} = $backup->{backupId};
 
     # vzdump puts 'STORE:backup/' before it
     return { 'archive-name' => PVE::Vzvault::Volname::parse($backup->{volume})->{name} };
@@ -86,7 +91,12 @@ sub backup_vm_query_incremental {
     my ($self, $vmid, $volumes) = @_;
 
     my $disks = { map { $_ => { sizeBytes => $volumes->{$_}->{size} } } keys $volumes->%* };
-    my $answer = $self->_call('backup.queryIncremental', $self->_backup($vmid), disks => $disks);
+    my $answer = $self->_call(
+        'backup.queryIncremental',
+        $self->_backup($vmid),
+        qemuPid => scalar(PVE::Vzvault::Incremental::qemu_pid($vmid)),
+        disks => $disks,
+    );
 
     return $answer->{modes};
 }
@@ -95,23 +105,23 @@ sub backup_vm_query_incremental {
 sub backup_vm {
     my ($self, $vmid, $guest_config, $volumes, $info) = @_;
 
-    my @disks = map {
-        {
-            device => $_,
-            sizeBytes => $volumes->{$_}->{size},
-            bitmapMode => $volumes->{$_}->{'bitmap-mode'},
-            nbdPath => $volumes->{$_}->{'nbd-path'},
-            bitmapName => $volumes->{$_}->{'bitmap-name'},
-        }
-    } sort keys $volumes->%*;
-    my $stored = $self->_call(
-        'backup.vm',
+    my @devices = sort keys $volumes->%*;
+    my %params = (
         $self->_backup($vmid),
         configBase64 => _to_base64($guest_config),
         firewallBase64 => _to_base64($info->{'firewall-config'}),
         bandwidthLimitBytesPerSecond => $info->{'bandwidth-limit'} || 0,
-        disks => \@disks,
+        disks => PVE::Vzvault::Incremental::disks($vmid, $volumes, $self->{log}),
     );
+    my %opts = (log => $self->{log});
+    # With the mechanism file-handle, the daemon asks us for the dirty regions.
+    if (my @handles = grep { $_ } map { $volumes->{$_}->{'file-handle'} } @devices) {
+        raise('E_ARGUMENT_INVALID', "not every disk of $vmid came with a file handle")
+            if @handles != @devices;
+        my $regions = PVE::Vzvault::Incremental::region_handler($volumes);
+        %opts = (%opts, fds => \@handles, handlers => { 'backup.nextDirtyRegions' => $regions });
+    }
+    my $stored = PVE::Vzvault::Client::call('backup.vm', \%params, %opts);
     $self->{backups}->{$vmid}->{added} = $stored->{addedBytes};
 
     return;
@@ -131,8 +141,24 @@ sub backup_cleanup {
     return { stats => { 'archive-size' => $backup->{added} } };
 }
 
-# Nothing is stored: PVE keeps the task's log, and a die here would end the whole job.
+# Comes after backup_cleanup. A die here would end the whole job, which no log is worth; only one
+# that means to do that, a signal's, gets through.
 sub backup_handle_log_file {
+    my ($self, $vmid, $filename) = @_;
+
+    my $id = delete $self->{unlogged}->{ $vmid // '' } // return;
+    my $kept = eval {
+        my $log = PVE::Vzvault::TaskLog::content($filename, PVE::Vzvault::Schema::MAX_LOG_BYTES);
+        $self->_call('backup.keepLog', backupId => $id, logBase64 => encode_base64($log, ''));
+    };
+    return if $kept;
+
+    my $error = $@;
+    die $error if is_interruption($error);
+    my $why = PVE::Vzvault::Error::line($error) =~ s/ +\z//r;
+    eval { $self->{log}->('warn', "cannot keep the task log of $vmid: $why") }
+        if !_is_daemon_gone($error);
+
     return;
 }
 
@@ -209,11 +235,17 @@ sub _clean_up {
 
     return if eval { $self->_call($method, %params); 1 };
     my $error = $@;
-    my $code = code_of($error) // die $error;
-    $self->{log}->('warn', $error =~ s/\n//r)
-        if $code ne 'E_DAEMON_UNREACHABLE' && $code ne 'E_CONNECTION_LOST';
+    code_of($error) // die $error;
+    $self->{log}->('warn', $error =~ s/\n//r) if !_is_daemon_gone($error);
 
     return;
+}
+
+sub _is_daemon_gone {
+    my ($error) = @_;
+
+    my $code = code_of($error) // '';
+    return $code eq 'E_DAEMON_UNREACHABLE' || $code eq 'E_CONNECTION_LOST';
 }
 
 sub _storage {

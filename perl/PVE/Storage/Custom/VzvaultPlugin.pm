@@ -57,6 +57,19 @@ sub properties {
             enum => ['256K', '512K', '1M', '4M'],
             default => '512K',
         },
+        'vzvault-vm-mechanism' => {
+            description => "How the disks of VMs are read for a backup. The mechanism 'file-handle'"
+                . " needs the package libnbd-bin.",
+            type => 'string',
+            enum => ['nbd', 'file-handle'],
+            default => 'nbd',
+        },
+        'vzvault-instance' => {
+            description => "Random. Set when the storage is added, so that what is known of another"
+                . " storage of the same name is not taken for its own.",
+            type => 'string',
+            pattern => '[0-9a-f]{32}',
+        },
     };
 }
 
@@ -64,10 +77,11 @@ sub options {
     return {
         path => { fixed => 1 },
         'vzvault-chunk-size' => { optional => 1, fixed => 1 },
+        'vzvault-instance' => { optional => 1, fixed => 1 },
         (
             map { $_ => { optional => 1 } }
-                qw(nodes shared disable content content-dirs is_mountpoint create-base-path
-                create-subdirs bwlimit prune-backups max-protected-backups)
+                qw(vzvault-vm-mechanism nodes shared disable content content-dirs is_mountpoint
+                create-base-path create-subdirs bwlimit prune-backups max-protected-backups)
         ),
     };
 }
@@ -280,6 +294,7 @@ sub status {
 sub on_add_hook {
     my ($class, $storeid, $scfg, %sensitive) = @_;
 
+    $scfg->{'vzvault-instance'} //= _random_instance(); # PVE writes it to storage.cfg
     return if $scfg->{disable} || !_is_on_this_node($scfg);
 
     $class->check_connection($storeid, $scfg); # before anything is made
@@ -293,6 +308,18 @@ sub on_add_hook {
     _call($storeid, $scfg, 'storage.create');
 
     return;
+}
+
+sub _random_instance {
+    open(my $random, '<:raw', '/dev/urandom') or die "/dev/urandom: $!\n";
+    my $bytes = '';
+    while (length($bytes) < 16) {
+        sysread($random, $bytes, 16 - length($bytes), length($bytes)) or die "/dev/urandom: $!\n";
+    }
+    close($random);
+
+    my ($instance) = unpack('H*', $bytes) =~ m/\A([0-9a-f]{32})\z/; # untaints
+    return $instance;
 }
 
 sub on_update_hook {

@@ -1,0 +1,52 @@
+/**
+ * What the last verification of a snapshot found (docs/format.md, "Document", kind 4): the content of the sidecar `verify-state`. Pure.
+ *
+ * A snapshot without one was never verified. One that was found damaged stays a snapshot, since what is left of it may be all
+ * that there is, but nothing builds on it.
+ */
+
+import { z } from 'zod';
+import { VzvaultError } from '../lib/errors.js';
+import { formatSnapshotId, type SnapshotId } from '../lib/guest.js';
+import { repositoryLimits } from '../lib/limits.js';
+import { formatIsoTime, parseIsoTime } from '../lib/time.js';
+
+export interface VerifyState {
+  readonly state: 'ok' | 'damaged';
+  readonly checkedAtSeconds: number;
+  /** Of one that is damaged, what was found first; may be empty. */
+  readonly message: string;
+}
+
+const schema = z.object({
+  state: z.enum(['ok', 'damaged']),
+  checkedAt: z.string().refine((text) => parseIsoTime(text) !== null, 'not a UTC time'),
+  message: z.string(),
+});
+
+/** A message that is too long is cut. */
+export function encodeVerifyState({ state, checkedAtSeconds, message }: VerifyState): Buffer {
+  // Half a character is no text.
+  const cut = message.slice(0, repositoryLimits.verifyMessageCharacters).replace(/[\uD800-\uDBFF]$/, '');
+  return Buffer.from(JSON.stringify({ state, checkedAt: formatIsoTime(checkedAtSeconds), message: cut }), 'utf8');
+}
+
+/** Reads the opened document beside the snapshot `id`; E_SNAPSHOT_DAMAGED. */
+export function decodeVerifyState(plain: Buffer, id: SnapshotId): VerifyState {
+  const parsed = schema.safeParse(parseJson(plain, id));
+  if (!parsed.success) throw damaged(id, z.prettifyError(parsed.error).replace(/\s*\n\s*/g, ' '));
+  const { state, checkedAt, message } = parsed.data;
+  return { state, checkedAtSeconds: parseIsoTime(checkedAt) ?? 0, message };
+}
+
+function parseJson(plain: Buffer, id: SnapshotId): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(plain));
+  } catch {
+    throw damaged(id, 'it is not JSON');
+  }
+}
+
+function damaged(id: SnapshotId, why: string): VzvaultError {
+  return new VzvaultError('E_SNAPSHOT_DAMAGED', `reading the verify-state of ${formatSnapshotId(id)}: ${why}`);
+}
