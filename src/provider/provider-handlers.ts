@@ -81,6 +81,8 @@ export class ProviderHandlers {
   async backupBegin(params: GuestCall & { jobId: string }): Promise<{ backupId: string; volume: string }> {
     const job = this.#jobs.get(params.jobId);
     job.requireOpened();
+    // A vzdump that was killed would hold the guest until the next sweep.
+    await this.sweep();
     const { repository } = job;
     const { guestType, vmid, startTimeSeconds: timeSeconds } = params;
     const snapshotId: SnapshotId = { guestType, vmid, timeSeconds };

@@ -3,8 +3,9 @@
  *
  * What a backup provider says goes to the task log of the whole job only; the file per guest that PVE hands over afterwards lacks it
  * (pve-manager VZDump.pm gives the provider a log function without the file). So the lines are remembered as they are sent, and merged by
- * time. PVE's lines begin with the local time (pve-guest-common VZDump/Plugin.pm, debugmsg), in whole seconds; within a second they come
- * before ours. Pure, but for the time zone of the process, which is the node's as it is PVE's.
+ * time. PVE's lines begin with the local time (pve-guest-common VZDump/Plugin.pm, debugmsg), in whole seconds. Within a second they come
+ * before ours, up to the last that PVE says before it has the disks read, and those after that come after ours. Pure, but
+ * for the time zone of the process, which is the node's as it is PVE's.
  *
  * Invariants: what is kept is bounded; every byte of PVE's file is in the result, in its order, unless both together are longer
  * than `taskLogLimits.mergedBytes`: then the middle is left out and a line says so.
@@ -21,7 +22,14 @@ interface Entry {
   readonly bytes: Buffer;
 }
 
+interface TheirEntry extends Entry {
+  /** Whether PVE said it when the disks had been read. */
+  readonly isAfterDisks: boolean;
+}
+
 const newline = 0x0a;
+/** What PVE says of each disk right before it has them read (qemu-server VZDump/QemuServer.pm, archive_external). */
+const diskLines = ['INFO: adding NBD export for ', 'INFO: provided NBD export as a virtual file '];
 /** `2026-11-22 04:17:14 `, in bytes that need not be text. */
 const timeLength = 20;
 const timePattern = /^(\d{4})-(\d\d)-(\d\d) (\d\d):([0-5]\d):([0-5]\d) $/;
@@ -69,7 +77,7 @@ export class TaskLog {
       for (; next < ours.length; next += 1) {
         const { seconds = 0, bytes = Buffer.alloc(0) } = ours[next] ?? {};
         latest = Math.max(latest, seconds);
-        if (entry.seconds <= latest) break;
+        if (entry.isAfterDisks ? entry.seconds < latest : entry.seconds <= latest) break;
         merged.push(bytes);
       }
       merged.push(entry.bytes);
@@ -103,17 +111,20 @@ export function formatLocalTime(seconds: number): string {
  * The lines of PVE's file; one without a time belongs to the one before it. Times never go back. `nearSeconds`: some time of
  * the same task, which tells the two hours apart that have the same name when clocks are set back.
  */
-function entriesOf(file: Buffer, nearSeconds: number): Entry[] {
-  const entries: Entry[] = [];
+function entriesOf(file: Buffer, nearSeconds: number): TheirEntry[] {
+  const entries: TheirEntry[] = [];
+  const disksEnd = endOfDiskLines(file);
   const times = new LocalTimes();
   let latest: number | null = null;
   let lastText = '';
   let from = 0;
   const flush = (to: number): void => {
-    if (to > from) entries.push({ seconds: latest ?? -Infinity, bytes: file.subarray(from, to) });
+    const entry = { seconds: latest ?? -Infinity, bytes: file.subarray(from, to), isAfterDisks: from >= disksEnd };
+    if (to > from) entries.push(entry);
     from = to;
   };
   for (let at = 0; at < file.length;) {
+    if (at === disksEnd) flush(at);
     const text = file.toString('latin1', at, Math.min(at + timeLength, file.length));
     if (text !== lastText) {
       const seconds = choose(times.moments(text), latest, nearSeconds);
@@ -132,6 +143,17 @@ function entriesOf(file: Buffer, nearSeconds: number): Entry[] {
     entries.splice(-1, 1, { ...last, bytes: Buffer.concat([last.bytes, Buffer.from('\n')]) });
   }
   return entries;
+}
+
+/** Where the last line about a disk ends; Infinity where there is none. */
+function endOfDiskLines(file: Buffer): number {
+  const ends = diskLines.map((text) => {
+    const at = file.lastIndexOf(text);
+    if (at === -1 || at - (file.lastIndexOf(newline, at) + 1) !== timeLength) return 0;
+    return file.indexOf(newline, at) + 1;
+  });
+  const end = Math.max(...ends);
+  return end > 0 ? end : Infinity;
 }
 
 /** The moments that local times name. Ten minutes at a time: no clock was ever set back by less, or at another time. */

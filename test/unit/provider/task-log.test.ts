@@ -73,6 +73,14 @@ describe('our lines in the log of a task', () => {
     ]);
   });
 
+  it('stand before what Proxmox VE said in the same second, once the disks had been read', () => {
+    const said = ['starting', 'adding NBD export for drive-scsi0', 'adding NBD export for drive-scsi1', 'tearing down'];
+    const file = said.map((text) => `2026-11-22 04:17:16 INFO: ${text}\n`).join('') + lines(16, 17);
+    assert.deepEqual(orderOf(logWith(16, 16).merge(Buffer.from(file))), [
+      ...[...said.slice(0, 3), 'ours 16', 'ours 16', 'tearing down', 'theirs 16', 'theirs 17'],
+    ]);
+  });
+
   it('leave a file as it is where there are none, but for the newline at its end', () => {
     const file = Buffer.from(lines(14, 15));
     assert.deepEqual(new TaskLog(new WallClock()).merge(file), file);
