@@ -1,4 +1,5 @@
 // Discards: what may go, when, and what a refusal does.
+#include <algorithm>
 #include <atomic>
 #include <set>
 
@@ -231,6 +232,20 @@ TEST_CASE("holes, zeroes and what was stored before are discarded at once") {
   CHECK(counters.discarded_bytes == size);
 }
 
+// In order, neighbours as one: in how many pieces they are given back depends on when their chunks were ready.
+std::vector<Range> joined(std::vector<Range> ranges) {
+  std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) { return a.offset < b.offset; });
+  std::vector<Range> whole;
+  for (const Range& range : ranges) {
+    if (!whole.empty() && whole.back().end() == range.offset) {
+      whole.back().length += range.length;
+    } else {
+      whole.push_back(range);
+    }
+  }
+  return whole;
+}
+
 TEST_CASE("an incremental backup discards within its dirty regions only, whole granules") {
   const std::uint64_t size = 100 * kMiB;
   DiscardRun run(size);
@@ -241,7 +256,7 @@ TEST_CASE("an incremental backup discards within its dirty regions only, whole g
   ListedRegions regions({{8 * kMiB, 8 * kMiB}, {40 * kMiB, 4 * kMiB}, {60 * kMiB, 2 * kMiB}});
   run.options.incremental.emplace(IncrementalBase{regions, base.geometry, base.root, *run.repository.reader});
   CHECK(run.run().root == base.root);
-  CHECK(run.source.discarded == std::vector<Range>{{8 * kMiB, 8 * kMiB}, {40 * kMiB, 4 * kMiB}});
+  CHECK(joined(run.source.discarded) == std::vector<Range>{{8 * kMiB, 8 * kMiB}, {40 * kMiB, 4 * kMiB}});
   CHECK(run.counters.discarded_bytes == 12 * kMiB);
 }
 
