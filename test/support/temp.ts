@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestContext } from 'node:test';
 
 /** Things to undo, last first, whatever fails in between. `after` of a test or of a suite takes `undo`. */
@@ -37,9 +38,22 @@ export class Cleanups {
   /** A small file system in memory at `path`, which must be an empty directory. Needs root. */
   tmpfs(path: string, sizeBytes: number): void {
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${sizeBytes}`, 'vzvault-test', path]);
-    this.add(() => {
-      execFileSync('umount', [path]);
-    });
+    // A daemon that has just answered may still be closing its handles.
+    this.add(() => withPatience(() => execFileSync('umount', [path], { stdio: 'pipe' })));
+  }
+}
+
+/** Tries until it succeeds, for at most 5 s. */
+async function withPatience(attempt: () => void): Promise<void> {
+  const end = performance.now() + 5_000;
+  for (;;) {
+    try {
+      attempt();
+      return;
+    } catch (error) {
+      if (performance.now() > end) throw error;
+      await sleep(50);
+    }
   }
 }
 
