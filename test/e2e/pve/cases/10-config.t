@@ -42,6 +42,10 @@ like($section->('vault'), qr/^\tprune-backups keep-last=3$/m, 'changes options')
 is((pvesm('set', 'vault', '--delete', 'shared'))[1], 0, 'pvesm set --delete');
 unlike($section->('vault'), qr/shared/, 'removes options');
 isnt((pvesm('set', 'vault', '--vzvault-chunk-size', '4M'))[1], 0, 'the chunk size is fixed');
+my @mechanism = ('set', 'vault', '--vzvault-vm-mechanism');
+is((pvesm(@mechanism, 'file-handle'))[1], 0, 'the mechanism can be set');
+like($section->('vault'), qr/^\tvzvault-vm-mechanism file-handle$/m, 'and is written down');
+isnt((pvesm(@mechanism, 'tar'))[1], 0, 'one that is none is refused');
 isnt((pvesm('set', 'vault', '--is_mountpoint', 'maybe'))[1], 0,
     'a mount point that is none is refused');
 unlike(pvesm('set', 'vault', '--content', 'images'), qr!^\s*$!, 'guest disks are refused');

@@ -16,7 +16,7 @@ my $words = join('', map { pack('N', $_ * 2654435761 % 4294967296) } 1 .. 300_00
 
 storage_cfg();
 start_daemon();
-is((pvesm('add', 'vzvault', 'vault', '--path', '/var/lib/vault'))[1], 0, 'a storage');
+add_vault('vault', '/var/lib/vault');
 
 # a plain disk, an odd-sized qcow2, EFI variables smaller than a chunk, TPM state
 fill("$IMAGES/vm-100-disk-0.raw", 64 * $MiB, 5 * $MiB => $words, 64 * $MiB - 3000 => 't' x 3000);

@@ -7,6 +7,7 @@ use warnings;
 
 use Test::More;
 
+use Meanwhile;
 use Node;
 
 my $MiB = 1024 * 1024;
@@ -14,8 +15,7 @@ my @fleecing = ('--mode', 'snapshot', '--fleecing', 'enabled=1,storage=local');
 
 storage_cfg();
 start_daemon();
-is((pvesm('add', 'vzvault', 'vault', '--path', '/var/lib/vault', '--content', 'backup,iso'))[1], 0,
-    'a storage');
+add_vault('vault', '/var/lib/vault', '--content', 'backup,iso');
 fill('/var/lib/vz/images/100/vm-100-disk-0.raw', 48 * $MiB,
     map { $_ * $MiB => pack('N', $_ * 2654435761 % 4294967296) x (256 * 1024) } 0 .. 39);
 vm(100, "memory: 128\nscsi0: local:100/vm-100-disk-0.raw,size=48M\nscsihw: virtio-scsi-single\n");
@@ -48,20 +48,13 @@ one_line_error($output, $CODE, 'with one line');
 isnt($code, 0, 'qmrestore fails');
 like($output, qr/^cannot connect to [^\n]*\($CODE: /m, 'with a line');
 is((pvesm('remove', 'vault'))[1], 0, 'the storage can still be removed');
-storage_cfg("vzvault: vault\n\tpath /var/lib/vault\n\tcontent backup\n");
+storage_cfg("vzvault: vault\n\tpath /var/lib/vault\n\tcontent backup\n\tvzvault-vm-mechanism "
+    . mechanism() . "\n");
 
 # killed in the middle of a backup
 start_daemon();
-my $killer = fork() // die "fork: $!\n";
-if ($killer == 0) {
-    for (1 .. 300) {
-        last if grep { -S $_ } glob('/run/qemu-server/100.backup-access.*/*');
-        select(undef, undef, undef, 0.05);
-    }
-    select(undef, undef, undef, 1);
-    stop_daemon('KILL');
-    POSIX::_exit(0);
-}
+my $is_read = sub { is_being_read(100) };
+my $killer = once($is_read, sub { kill('KILL', daemon_pid()) }, 1);
 ($output, $code) = vzdump(100, '--storage', 'vault', @fleecing, '--bwlimit', '4096');
 waitpid($killer, 0);
 isnt($code, 0, 'a backup whose daemon is killed fails');

@@ -7,6 +7,7 @@ use warnings;
 
 use Test::More;
 
+use Meanwhile;
 use Node;
 
 my $MiB = 1024 * 1024;
@@ -15,40 +16,13 @@ my $DISK = '/var/lib/vz/images/100/vm-100-disk-0.raw';
 
 storage_cfg();
 start_daemon();
-is((pvesm('add', 'vzvault', 'vault', '--path', '/var/lib/vault'))[1], 0, 'a storage');
+add_vault('vault', '/var/lib/vault');
 fill($DISK, 48 * $MiB,
     map { $_ * $MiB => pack('N', $_ * 2654435761 % 4294967296) x (256 * 1024) } 0 .. 39);
 vm(100, "memory: 128\nscsi0: local:100/vm-100-disk-0.raw,size=48M\nscsihw: virtio-scsi-single\n");
 
-# Runs $code in the background as soon as $ready is true.
-sub once {
-    my ($ready, $code) = @_;
-
-    my $pid = fork() // die "fork: $!\n";
-    return $pid if $pid;
-    for (1 .. 600) {
-        last if $ready->();
-        select(undef, undef, undef, 0.05);
-    }
-    select(undef, undef, undef, 1);
-    $code->();
-    POSIX::_exit(0);
-}
-
-# The process of a tool, by its arguments.
-sub pid_of {
-    my ($tool, @args) = @_;
-
-    my $line = join("\0", @args);
-    for my $file (glob('/proc/[0-9]*/cmdline')) {
-        my $seen = eval { slurp($file) } // next;
-        return $1 if $seen =~ m!/\Q$tool\E\0! && index($seen, $line) >= 0 && $file =~ m!/(\d+)/!;
-    }
-    return;
-}
-
-my $nbd = sub { return grep { -S $_ } glob('/run/qemu-server/100.backup-access.*/*') };
-my $stopper = once($nbd, sub { kill('TERM', pid_of('vzdump', '100', '--storage')) });
+my $is_read = sub { is_being_read(100) };
+my $stopper = once($is_read, sub { kill('TERM', process(qr!/vzdump 100 !)) }, 1);
 my ($output, $code) = vzdump(100, '--storage', 'vault', @fleecing, '--bwlimit', '4096');
 waitpid($stopper, 0);
 isnt($code, 0, 'a backup that is stopped fails');
@@ -61,7 +35,7 @@ is($code, 0, 'the next backup succeeds') || diag(daemon_log());
 my ($volid) = pvesm('list', 'vault') =~ m/^(vault:\S+)/m;
 
 my $mounted = sub { return slurp('/proc/mounts') =~ m!/run/vzvault/mounts! };
-my $restarted = once($mounted, sub { stop_daemon(); start_daemon() });
+my $restarted = once($mounted, sub { restart_daemon() }, 1);
 ($output, $code) = qmrestore($volid, 200, '--storage', 'target', '--bwlimit', '8192');
 waitpid($restarted, 0);
 is($code, 0, 'a restore goes on while the daemon restarts') || diag(daemon_log());

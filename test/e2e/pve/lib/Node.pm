@@ -17,18 +17,20 @@ use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep);
 
-our @EXPORT = qw(api daemon_log finish fill one_line_error pvesm qmrestore same_disk slurp spew
-    start_daemon stop_daemon storage_cfg vm vzdump);
+our @EXPORT = qw(add_vault api daemon_is_alive daemon_log daemon_pid finish fill mechanism
+    one_line_error pvesm qm qmrestore restart_daemon same_disk slurp spew start_daemon stop_daemon
+    storage_cfg vm vzdump vzvault);
 
 my ($BIN) = $ENV{VZVAULT_BIN} =~ m/\A(.+)\z/;
 my ($PVE) = $ENV{PVE_SRC} =~ m/\A(.+)\z/;
+my ($LIB) = __FILE__ =~ m!\A(/.+)/[^/]+\z!;
 my $TAINT = 'HARNESS TAINT';
 my $LOG = '/var/log/vzvaultd.log';
 my @tainted;
 my $daemon;
 
-# vzdump connects to it for as long as it uses a guest. A global, to stay open.
-our $qmeventd = IO::Socket::UNIX->new(Local => '/var/run/qmeventd.sock', Listen => 16)
+# vzdump connects to it for as long as it uses a guest; nobody ever accepts. A global, to stay open.
+our $qmeventd = IO::Socket::UNIX->new(Local => '/var/run/qmeventd.sock', Listen => 1024)
     or die "qmeventd: $!\n";
 
 # --- files ---
@@ -52,6 +54,21 @@ sub spew {
     return;
 }
 
+# How VMs are backed up in this run of a case that is run once for each mechanism.
+sub mechanism {
+    my ($mechanism) = ($ENV{VM_MECHANISM} // 'nbd') =~ m/\A(nbd|file-handle)\z/;
+    return $mechanism;
+}
+
+# Adds a storage with a new repository, or one that is there.
+sub add_vault {
+    my ($storeid, $path, @options) = @_;
+
+    push @options, '--vzvault-vm-mechanism', mechanism() if mechanism() ne 'nbd';
+    my (undef, $code) = pvesm('add', 'vzvault', $storeid, '--path', $path, @options);
+    return is($code, 0, "a storage $storeid of mechanism " . mechanism());
+}
+
 # The node's storages: 'local' and 'target' for guest disks, and what the case adds.
 sub storage_cfg {
     my (@sections) = @_;
@@ -67,13 +84,17 @@ sub storage_cfg {
 
 # --- the daemon ---
 
+# %env: what it finds in its environment beside what is there.
 sub start_daemon {
+    my (%env) = @_;
+
     my $log_size = -s $LOG // 0;
     my $pid = fork() // die "fork: $!\n";
     if ($pid == 0) {
         open(STDIN, '<', '/dev/null');
         open(STDOUT, '>>', $LOG);
         open(STDERR, '>&', \*STDOUT);
+        @ENV{ keys %env } = values %env;
         exec("$BIN/vzvaultd") or POSIX::_exit(127);
     }
     $daemon = $pid;
@@ -95,11 +116,36 @@ sub stop_daemon {
     return;
 }
 
+sub restart_daemon {
+    my ($signal) = @_;
+
+    stop_daemon($signal);
+    start_daemon();
+    return;
+}
+
+sub daemon_pid {
+    return $daemon;
+}
+
+sub daemon_is_alive {
+    return $daemon && waitpid($daemon, POSIX::WNOHANG()) == 0;
+}
+
 sub daemon_log {
     return -e $LOG ? slurp($LOG) : '';
 }
 
 # --- tools ---
+
+# PVE calls it by its name.
+my $QM = '/usr/sbin/qm';
+{
+    my $perl = "/usr/bin/perl -T -I'$LIB' -MPVEHarness -MBlockGraph";
+    spew('/run/vzvault-test/qm', "#!/bin/sh\nexec $perl '$PVE/qemu-server/src/bin/qm' \"\$@\"\n");
+    chmod(0755, '/run/vzvault-test/qm') or die "chmod: $!\n";
+    system('/bin/mount', '--bind', '/run/vzvault-test/qm', $QM) == 0 or die "mount failed\n";
+}
 
 # Runs a command; returns its output, both streams, and its exit code.
 sub _run {
@@ -113,13 +159,23 @@ sub _run {
     }
     my $output = do { local $/; <$out> } // '';
     close($out);
-    my $code = $? >> 8;
+    my $code = $? & 127 ? 128 + ($? & 127) : $? >> 8; # as a shell says it
     $output =~ s/^setlogsock\(\).*\n//mg; # there is no syslog here
     push @tainted, "@command\n$output" if $output =~ m/$TAINT/;
-    note("\$ @command\n$output(exit $code)");
+    note("\$ @command\n" . _printable($output) . "(exit $code)");
     PVE::Cluster::cfs_update();
 
     return wantarray ? ($output, $code) : $output;
+}
+
+# For the eye: not endless, and text.
+sub _printable {
+    my ($output) = @_;
+
+    $output = substr($output, 0, 20_000) . "\n...\n" if length($output) > 20_000;
+    my $decoded = $output;
+    $output =~ s/[^\t\n\x20-\x7e]/?/g if !utf8::decode($decoded) || $decoded =~ m/[\0-\x08]/;
+    return $output;
 }
 
 sub pvesm { return _run('/usr/bin/perl', '-MPVEHarness', "$PVE/pve-storage/src/bin/pvesm", @_) }
@@ -128,6 +184,18 @@ sub vzdump { return _run('/usr/bin/perl', '-T', '-MPVEHarness', "$PVE/pve-manage
 sub qmrestore {
     return _run('/usr/bin/perl', '-T', '-MPVEHarness', "$PVE/qemu-server/src/bin/qmrestore", @_);
 }
+
+# Of a VM's disks in another order than before the harness has to be told.
+sub qm {
+    my ($command, $vmid, @rest) = @_;
+
+    my @result = _run($QM, $command, $vmid, @rest);
+    require BlockGraph;
+    BlockGraph::update($vmid) if PVE::QemuServer::Helpers::vm_running_locally($vmid);
+    return wantarray ? @result : $result[0];
+}
+
+sub vzvault { return _run("$BIN/vzvault", @_) }
 
 # An API call in this process, which is as tainted as pvedaemon.
 sub api {
