@@ -10,6 +10,7 @@ import { pause } from './lib/deadline.js';
 import { VzvaultError } from './lib/errors.js';
 import { VERSION } from './lib/version.js';
 import { STORAGE_CONFIG_PATH } from './repository/locate.js';
+import { startMount } from './repository/mount.js';
 import { DaemonClient } from './rpc/client.js';
 
 const DEFAULT_SOCKET = '/run/vzvault/vzvaultd.sock';
@@ -27,6 +28,9 @@ const terminal: Terminal = {
   isInteractive: process.stderr.isTTY,
   get columns() {
     return process.stderr.columns || 80;
+  },
+  get isOutputGone() {
+    return process.stdout.destroyed || process.stdout.errored !== null;
   },
 };
 
@@ -74,6 +78,7 @@ async function main(): Promise<number> {
     version: VERSION,
     hostname: hostname(),
     storageConfigPath: STORAGE_CONFIG_PATH,
+    startMount,
     pingDaemon,
   };
   const args = process.argv.slice(2);

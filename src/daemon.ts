@@ -6,17 +6,18 @@
  * module keeps state of its own.
  */
 import { mkdirSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { engine } from './engine/index.js';
 import { systemClock } from './lib/clock.js';
-import { toVzvaultError } from './lib/errors.js';
+import { toVzvaultError, VzvaultError } from './lib/errors.js';
 import { sessionLimits } from './lib/limits.js';
 import { createLogger, type Logger } from './lib/logger.js';
 import { systemProcesses } from './lib/process-identity.js';
 import { VERSION } from './lib/version.js';
 import { BitmapRecordFiles } from './provider/bitmap-records.js';
-import type { VmCall } from './provider/call.js';
+import type { ContainerCall, VmCall } from './provider/call.js';
 import { ProviderHandlers } from './provider/provider-handlers.js';
 import { RestoreMounts } from './provider/restore-mounts.js';
 import { RpcServer, type Handlers, type RequestContext } from './rpc/server.js';
@@ -98,11 +99,14 @@ function handlersOf(storage: StorageHandlers, provider: ProviderHandlers): Handl
     'backup.mechanism': (params) => provider.backupMechanism(params),
     'backup.queryIncremental': (params) => provider.backupQueryIncremental(params),
     'backup.vm': (params, context) => withVmCall(context, (call) => provider.backupVm(params, call)),
+    'backup.container': (params, context) =>
+      withContainerCall(context, (call) => provider.backupContainer(params, call)),
     'backup.end': (params) => provider.backupEnd(params),
     'backup.keepLog': (params) => provider.backupKeepLog(params),
     'restore.begin': (params, call) => provider.restoreBegin(params, call),
     'restore.openDisk': (params) => provider.restoreOpenDisk(params),
     'restore.closeDisk': (params) => provider.restoreCloseDisk(params),
+    'restore.openArchive': (params) => provider.restoreOpenArchive(params),
     'restore.end': (params) => provider.restoreEnd(params),
     'daemon.ping': async () => ({ version: VERSION, pid: process.pid }),
   };
@@ -122,6 +126,38 @@ async function withVmCall<T>(context: RequestContext, work: (call: VmCall) => Pr
     });
   } finally {
     for (const fd of descriptors) engine.closeFd(fd);
+  }
+}
+
+/** The same with tar's two pipes: its stream, and what it says. */
+async function withContainerCall<T>(context: RequestContext, work: (call: ContainerCall) => Promise<T>): Promise<T> {
+  const { peer, signal } = context;
+  const descriptors = context.takeFds();
+  const [archiveFd, messagesFd] = descriptors;
+  if (archiveFd === undefined || messagesFd === undefined || descriptors.length > 2) {
+    for (const fd of descriptors) engine.closeFd(fd);
+    throw new VzvaultError('E_ARGUMENT_INVALID', `backup.container came with ${descriptors.length} descriptors, not 2`);
+  }
+  let isOpen = true;
+  const closeArchive = (): void => {
+    if (isOpen) engine.closeFd(archiveFd);
+    isOpen = false;
+  };
+  // Owns its descriptor.
+  const messages = new Socket({ fd: messagesFd, readable: true, writable: false });
+  // What can be read of it was: an error is an end.
+  messages.on('error', () => undefined);
+  try {
+    return await work({
+      ...{ peer, signal, archiveFd, messages, closeArchive },
+      log: (level, message) => {
+        context.log(level, message);
+      },
+      archiveEnd: () => context.request('backup.archiveEnd', {}, { signal }),
+    });
+  } finally {
+    closeArchive();
+    messages.destroy();
   }
 }
 

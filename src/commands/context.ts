@@ -3,6 +3,7 @@
  * for nothing else, so tests run them with an engine in memory and a terminal made of strings.
  */
 
+import type { Mount, StartMountOptions } from '../repository/mount.js';
 import type { RepositoryEngine } from '../repository/repository.js';
 import type { Clock } from '../lib/clock.js';
 
@@ -14,6 +15,8 @@ export interface Terminal {
   /** Whether somebody watches `err`: progress may redraw its line. */
   readonly isInteractive: boolean;
   readonly columns: number;
+  /** Nobody reads `out` any more: there is no use in going on where it is all that is wanted. */
+  readonly isOutputGone: boolean;
 }
 
 export interface CommandContext {
@@ -25,6 +28,8 @@ export interface CommandContext {
   readonly version: string;
   readonly hostname: string;
   readonly storageConfigPath: string;
+  /** Runs vzvault-fuse (src/repository/mount.ts). */
+  readonly startMount: (options: StartMountOptions) => Promise<Mount>;
   /** Asks the daemon of this node whether it is there; E_DAEMON_UNREACHABLE. */
   readonly pingDaemon: () => Promise<{ readonly version: string; readonly pid: number }>;
 }

@@ -7,7 +7,7 @@ import { VzvaultError } from '../lib/errors.js';
 import { MIB } from '../lib/units.js';
 import { allNodes, oneSnapshot } from '../repository/mount-contents.js';
 import type { MountNode, MountSpec } from '../repository/mount-spec.js';
-import { startMount, type Mount } from '../repository/mount.js';
+import type { Mount } from '../repository/mount.js';
 import type { Repository } from '../repository/repository.js';
 import { sizeArgument } from './arguments.js';
 import { EXIT, printLine, type Action, type CommandContext } from './context.js';
@@ -75,7 +75,7 @@ async function mount(context: CommandContext, args: readonly string[], options: 
 }
 
 async function start(
-  { terminal, signal }: CommandContext,
+  { terminal, signal, startMount }: CommandContext,
   repository: Repository,
   directory: string,
   nodes: readonly MountNode[],

@@ -2,8 +2,11 @@
 
 import { Command } from 'commander';
 import { registerBackup } from './backup.js';
+import { registerCat } from './cat.js';
 import type { CommandContext } from './context.js';
+import { registerCp } from './cp.js';
 import { registerDoctor } from './doctor.js';
+import { registerFiles } from './files.js';
 import { registerForget } from './forget.js';
 import { registerInit } from './init.js';
 import { registerList } from './list.js';
@@ -21,6 +24,9 @@ const REGISTER = [
   registerStats,
   registerRestore,
   registerMount,
+  registerFiles,
+  registerCat,
+  registerCp,
   registerVerify,
   registerForget,
   registerDoctor,

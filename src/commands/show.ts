@@ -86,6 +86,7 @@ function toJson(entry: SnapshotEntry): Record<string, unknown> {
     finishedAtSeconds: summary?.finishedAtSeconds ?? null,
     createdBy: summary?.createdBy ?? null,
     disks: summary?.volumes ?? [],
+    archives: summary?.archives ?? [],
     files: summary?.files ?? [],
     stats: summary?.stats ?? null,
   };
@@ -125,9 +126,10 @@ function factsOf({ finishedAtSeconds, createdBy, stats, sizeBytes }: SnapshotSum
   ];
 }
 
-function formatContents({ volumes, files }: SnapshotSummary): string {
+function formatContents({ volumes, archives, files }: SnapshotSummary): string {
   const rows = [
     ...volumes.map((volume) => ['disk', volume.name, formatBytes(volume.sizeBytes)]),
+    ...archives.map(({ name, members, data }) => ['files', `${name} (${members})`, formatBytes(data.sizeBytes)]),
     ...files.map((file) => ['file', file.name, formatBytes(file.sizeBytes)]),
   ];
   return formatTable([{ title: 'KIND' }, { title: 'NAME' }, { title: 'SIZE', align: 'right' }], rows);

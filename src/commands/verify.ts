@@ -6,12 +6,12 @@
  */
 
 import type { Command } from 'commander';
-import type { ChunkStore, CopyProgress, Damage, VerifyResult } from '../engine/types.js';
+import type { ChunkStore, CopyProgress, Damage, JobControl, VerifyResult } from '../engine/types.js';
 import { toVzvaultError, VzvaultError, type ErrorCode } from '../lib/errors.js';
 import { formatSnapshotId, type SnapshotId } from '../lib/guest.js';
 import { formatBytes, formatDuration, formatRate } from '../lib/units.js';
 import type { Repository } from '../repository/repository.js';
-import type { SnapshotVolume } from '../repository/snapshot-document.js';
+import type { SnapshotArchive, SnapshotVolume } from '../repository/snapshot-document.js';
 import { resolveSnapshot } from '../repository/snapshot-reference.js';
 import type { SnapshotEntry } from '../repository/snapshots.js';
 import { EXIT, printJson, printLine, type Action, type CommandContext } from './context.js';
@@ -97,13 +97,13 @@ async function verifySnapshots(
   repository: Repository,
   entries: readonly SnapshotEntry[],
 ): Promise<SnapshotReport[]> {
-  const volumes = new VolumeVerifier(context, await repository.openStore());
+  const maps = new MapVerifier(context, await repository.openStore());
   const keeper = new StateKeeper(context, repository);
   const reports: SnapshotReport[] = [];
   for (const entry of entries) {
     // Hours may lie between the listing and this; what was removed meanwhile is no damage.
     if (!(await isThere(repository, entry))) continue;
-    const report = await verifySnapshot(repository, volumes, entry);
+    const report = await verifySnapshot(repository, maps, entry);
     await keeper.keep(entry.id, report.damages);
     reports.push(report);
   }
@@ -122,7 +122,7 @@ async function isThere({ snapshots }: Repository, { id }: SnapshotEntry): Promis
 
 async function verifySnapshot(
   repository: Repository,
-  volumes: VolumeVerifier,
+  maps: MapVerifier,
   entry: SnapshotEntry,
 ): Promise<SnapshotReport> {
   const snapshot = formatSnapshotId(entry.id);
@@ -130,10 +130,12 @@ async function verifySnapshot(
     return { snapshot, damages: [{ code: 'E_SNAPSHOT_DAMAGED', message: entry.damage ?? 'it cannot be read' }] };
   }
   const damages = await sidecarDamages(repository, entry);
-  for (const volume of entry.summary.volumes) {
-    const found = await volumes.verify(volume, `${snapshot} ${volume.name}`);
-    damages.push(...found.map(({ code, message }) => ({ code, message: `${volume.name}: ${message}` })));
-  }
+  const add = (name: string, found: readonly Damage[]): void => {
+    damages.push(...found.map(({ code, message }) => ({ code, message: `${name}: ${message}` })));
+  };
+  const { volumes, archives } = entry.summary;
+  for (const volume of volumes) add(volume.name, await maps.volume(volume, snapshot));
+  for (const archive of archives) add(archive.name, await maps.archive(archive, snapshot));
   return { snapshot, damages };
 }
 
@@ -183,8 +185,8 @@ function messageOf([first, ...others]: readonly Damage[]): string {
   return `${first.code} ${first.message}${others.length === 0 ? '' : ` (and ${others.length} more)`}`;
 }
 
-/** Reads each map once: disks that did not change between snapshots have the same root. */
-class VolumeVerifier {
+/** Reads each map once: disks and archives that did not change between snapshots have the same roots. */
+class MapVerifier {
   readonly #verified = new Map<string, readonly Damage[]>();
 
   constructor(
@@ -192,14 +194,29 @@ class VolumeVerifier {
     private readonly store: ChunkStore,
   ) {}
 
-  async verify(volume: SnapshotVolume, label: string): Promise<readonly Damage[]> {
-    const key = `${volume.rootId} ${volume.sizeBytes} ${volume.chunkSizeBytes}`;
+  async volume(volume: SnapshotVolume, snapshot: string): Promise<readonly Damage[]> {
+    const { name, sizeBytes, rootId, chunkSizeBytes } = volume;
+    const map = { key: `${rootId} ${sizeBytes} ${chunkSizeBytes}`, label: `${snapshot} ${name}`, sizeBytes };
+    return await this.#verify(map, (control) => this.store.verifyVolume(volume, control));
+  }
+
+  async archive(archive: SnapshotArchive, snapshot: string): Promise<readonly Damage[]> {
+    const { name, members, data, catalogue } = archive;
+    const key = [data, catalogue].map(({ rootId, sizeBytes }) => `${rootId} ${sizeBytes}`).join(' ');
+    const map = { key: `${key} ${members}`, label: `${snapshot} ${name}`, sizeBytes: data.sizeBytes };
+    return await this.#verify(map, (control) => this.store.verifyArchive(archive, control));
+  }
+
+  async #verify(
+    { key, label, sizeBytes }: { readonly key: string; readonly label: string; readonly sizeBytes: number },
+    read: (control: JobControl<CopyProgress>) => Promise<{ chunks: number; damages: Damage[] }>,
+  ): Promise<readonly Damage[]> {
     const known = this.#verified.get(key);
     if (known !== undefined) return known;
     return await withProgress(label, this.context, async (progress) => {
-      const { chunks, damages } = await this.store.verifyVolume(volume, controlOf(this.context, progress));
+      const { chunks, damages } = await read(controlOf(this.context, progress));
       const state = damages.length === 0 ? 'intact' : `${damages.length} DAMAGED`;
-      progress.finish(`${formatBytes(volume.sizeBytes)}, ${chunks} chunks, ${state}`);
+      progress.finish(`${formatBytes(sizeBytes)}, ${chunks} chunks, ${state}`);
       this.#verified.set(key, damages);
       return damages;
     });
@@ -209,7 +226,7 @@ class VolumeVerifier {
 function controlOf(
   { signal }: CommandContext,
   progress: { update(doneBytes: number, totalBytes: number): void },
-): { signal: AbortSignal; onProgress: (progress: CopyProgress) => void } {
+): JobControl<CopyProgress> {
   return {
     signal,
     onProgress: ({ processedBytes, totalBytes }) => {

@@ -9,6 +9,9 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { isErrorCode, toVzvaultError, VzvaultError } from '../lib/errors.js';
 import type {
+  ArchiveBackupResult,
+  ArchiveMap,
+  ArchiveProgress,
   BackupSource,
   CopyProgress,
   Damage,
@@ -75,6 +78,7 @@ export interface NativeAddon {
   jobCancel(job: JobHandle): void;
   jobBackupProgress(job: JobHandle): VolumeProgress;
   jobCopyProgress(job: JobHandle): CopyProgress;
+  jobArchiveProgress(job: JobHandle): ArchiveProgress;
   /** True when the backup wants a batch, false when it will want none any more. Asked again after each batch. */
   jobRegionsWanted(job: JobHandle): Promise<boolean>;
   /** The batch that was wanted, in pairs of offset and length. */
@@ -89,6 +93,17 @@ export interface NativeAddon {
   writerClose(writer: WriterHandle): Promise<void>;
 
   writerBackupVolume(writer: WriterHandle, job: JobHandle, options: NativeBackupOptions): Promise<VolumeBackupResult>;
+  writerBackupArchive(
+    writer: WriterHandle,
+    job: JobHandle,
+    fd: number,
+    bandwidthLimitBytesPerSecond: number,
+  ): Promise<ArchiveBackupResult>;
+  storeVerifyArchive(
+    store: StoreHandle,
+    job: JobHandle,
+    archive: ArchiveMap,
+  ): Promise<{ chunks: number; damages: Damage[] }>;
   storeRestoreVolume(
     store: StoreHandle,
     job: JobHandle,

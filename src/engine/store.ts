@@ -4,7 +4,15 @@ import type { JobHandle, NativeAddon, StoreHandle } from './addon.js';
 import { nativeMap, requireInteger, requirePath } from './arguments.js';
 import { backUpVolume } from './backup-volume.js';
 import { runJob } from './job.js';
-import type { ChunkStore, CopyProgress, SnapshotWriter, WriterOptions } from './types.js';
+import type {
+  ArchiveMap,
+  ArchiveProgress,
+  ChunkStore,
+  CopyProgress,
+  SnapshotWriter,
+  StreamMap,
+  WriterOptions,
+} from './types.js';
 
 // What zstd offers without its long-range modes.
 const highestZstdLevel = 19;
@@ -29,6 +37,10 @@ function chunkStore(handle: StoreHandle): ChunkStore {
     },
     verifyVolume: async (map, control) =>
       runJob(control, copyProgress, async (native, job) => native.storeVerifyVolume(handle, job, nativeMap(map))),
+    verifyArchive: async (archive, control) => {
+      const plain = nativeArchive(archive);
+      return runJob(control, copyProgress, async (native, job) => native.storeVerifyArchive(handle, job, plain));
+    },
     verifyPacks: async ({ decode }, control) =>
       runJob(control, copyProgress, async (native, job) => native.storeVerifyPacks(handle, job, decode)),
     statistics: async () => awaitNative(async (native) => native.storeStatistics(handle)),
@@ -43,11 +55,38 @@ async function openWriter(store: StoreHandle, options: WriterOptions): Promise<S
   const handle = await awaitNative(async (native) => native.storeWriter(store, zstdLevel, limit));
   return {
     backupVolume: async (volume, control) => backUpVolume(handle, volume, control),
+    backupArchive: async (options, control) => {
+      const fd = requireInteger('descriptor', options.fd, 0, 0x7fff_ffff);
+      const bandwidth = requireInteger('bandwidthLimitBytesPerSecond', options.bandwidthLimitBytesPerSecond, 0);
+      return runJob(control, archiveProgress, async (native, job) =>
+        native.writerBackupArchive(handle, job, fd, bandwidth),
+      );
+    },
     flush: async () => awaitNative(async (native) => native.writerFlush(handle)),
     close: async () => awaitNative(async (native) => native.writerClose(handle)),
   };
 }
 
+function archiveProgress(native: NativeAddon, job: JobHandle): ArchiveProgress {
+  return native.jobArchiveProgress(job);
+}
+
 function copyProgress(native: NativeAddon, job: JobHandle): CopyProgress {
   return native.jobCopyProgress(job);
+}
+
+function nativeArchive({ members, data, catalogue }: ArchiveMap): ArchiveMap {
+  return {
+    members: requireInteger('members', members, 0),
+    data: nativeStream(data),
+    catalogue: nativeStream(catalogue),
+  };
+}
+
+function nativeStream({ sizeBytes, levels, rootId }: StreamMap): StreamMap {
+  return {
+    sizeBytes: requireInteger('sizeBytes', sizeBytes, 0),
+    levels: requireInteger('levels', levels, 1, 0xff),
+    rootId,
+  };
 }

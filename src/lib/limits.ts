@@ -78,6 +78,8 @@ export const repositoryLimits = {
   verifyMessageCharacters: 4_096,
   /** Disks of one snapshot: above `argumentLimits.disks`, since reading is generous. */
   volumes: 256,
+  /** A container has one. */
+  archives: 16,
   /** guest.conf and firewall.conf today. */
   files: 64,
   /** Calls of one listing under way at once. The engine runs four per directory and queues few. */
@@ -124,6 +126,16 @@ export const sessionLimits = {
   endMs: 10_000,
   /** Ending a restore answers after this time, also where unmounting hangs. */
   unmountMs: 30_000,
+} as const;
+
+/** Bounds of the backup of a container. */
+export const containerLimits = {
+  /** Lines of tar that the task log gets, more than a person reads; further ones are counted. */
+  messages: 1_000,
+  /** Of a line of tar this much is kept: two of the longest paths, or one with its bytes escaped in part. */
+  messageCharacters: 8_192,
+  /** A stream that ended early: tar has this long to say why, before the stream's own error is reported. */
+  explanationMs: 10_000,
 } as const;
 
 /** Bounds of what is kept of a task's log. */

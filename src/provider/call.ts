@@ -1,4 +1,5 @@
 /** What a handler of the provider knows of the call that it answers, and the parts of params that recur. */
+import type { Readable } from 'node:stream';
 import type { Region } from '../engine/types.js';
 import type { GuestType } from '../lib/guest.js';
 
@@ -21,6 +22,24 @@ export interface VmCall extends Call {
   nextDirtyRegions(device: string): Promise<{ readonly regions: readonly Region[]; readonly done: boolean }>;
 }
 
+/** How tar ended: one of the two is null. */
+export interface TarEnd {
+  readonly exitCode: number | null;
+  readonly signal: number | null;
+}
+
+/** The call that backs a container up. Its descriptors are closed by others, but for what `closeArchive` closes. */
+export interface ContainerCall extends Call {
+  /** The tar stream. */
+  readonly archiveFd: number;
+  /** What tar says: ends when tar has. */
+  readonly messages: Readable;
+  /** Nobody reads the stream any more: a tar that still writes ends by that. Repeatable. */
+  closeArchive(): void;
+  /** Asks the caller how tar ended, which it waits for. Rejects where the caller is gone or fails. */
+  archiveEnd(): Promise<TarEnd>;
+}
+
 export type VmMechanism = 'nbd' | 'file-handle';
 
 /** A section of storage.cfg, as the plugin sends it. */
@@ -40,6 +59,17 @@ export interface GuestCall {
   readonly startTimeSeconds: number;
 }
 
+export type ContainerMechanism = 'directory';
+export type ContainerRestore = 'tar' | 'directory';
+
+/** What is common to the backups of all guests. */
+export interface GuestBackupRequest {
+  readonly configBase64: string;
+  readonly firewallBase64: string | null;
+  /** 0: none. */
+  readonly bandwidthLimitBytesPerSecond: number;
+}
+
 export interface DiskRequest {
   readonly device: string;
   readonly sizeBytes: number;
@@ -52,10 +82,6 @@ export interface DiskRequest {
   readonly bitmapName: string | null;
 }
 
-export interface VmBackupRequest {
-  readonly configBase64: string;
-  readonly firewallBase64: string | null;
-  /** 0: none. */
-  readonly bandwidthLimitBytesPerSecond: number;
+export interface VmBackupRequest extends GuestBackupRequest {
   readonly disks: readonly DiskRequest[];
 }

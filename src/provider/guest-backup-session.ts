@@ -14,13 +14,22 @@ import type { Clock } from '../lib/clock.js';
 import { crashPoint } from '../lib/crash-points.js';
 import { abortReason, withDeadline } from '../lib/deadline.js';
 import { toVzvaultError, VzvaultError } from '../lib/errors.js';
-import { formatGuest, type SnapshotId } from '../lib/guest.js';
+import { formatGuest, type GuestType, type SnapshotId } from '../lib/guest.js';
 import { sessionLimits } from '../lib/limits.js';
 import type { Logger } from '../lib/logger.js';
 import type { ProcessIdentity } from '../lib/process-identity.js';
 import type { BackupResult } from '../repository/backup-session.js';
 import type { Repository } from '../repository/repository.js';
-import type { VmBackupRequest, VmCall, VmMechanism } from './call.js';
+import type {
+  Call,
+  ContainerCall,
+  ContainerMechanism,
+  GuestBackupRequest,
+  VmBackupRequest,
+  VmCall,
+  VmMechanism,
+} from './call.js';
+import { backUpContainer } from './container-backup.js';
 import type { DiscardSwitch } from './discard-switch.js';
 import type { GuestBitmaps } from './guest-bitmaps.js';
 import { StateMachine, type Transitions } from './state-machine.js';
@@ -80,11 +89,10 @@ export class GuestBackupSession {
     return this.#result?.stats.addedBytes ?? 0;
   }
 
-  /** E_UNSUPPORTED for guests that cannot be backed up. */
-  mechanism(): VmMechanism {
+  /** How the guest's data is to be handed over. */
+  mechanism(): VmMechanism | ContainerMechanism {
     const { snapshotId, vmMechanism } = this.options;
-    if (snapshotId.guestType === 'qemu') return vmMechanism;
-    throw new VzvaultError('E_UNSUPPORTED', `backing up ${formatGuest(snapshotId)}: containers are not supported`);
+    return snapshotId.guestType === 'qemu' ? vmMechanism : 'directory';
   }
 
   /** For each disk whether its bitmap is used or begins anew. */
@@ -92,7 +100,7 @@ export class GuestBackupSession {
     qemuPid: number | null,
     disks: Readonly<Record<string, { readonly sizeBytes: number }>>,
   ): Promise<Record<string, 'new' | 'use'>> {
-    this.mechanism();
+    this.#requireType('qemu', 'asking for dirty bitmaps');
     this.#machine.fire('query');
     const modes = await this.options.bitmaps.query(qemuPid, disks);
     crashPoint('incremental-queried');
@@ -101,12 +109,28 @@ export class GuestBackupSession {
 
   /** Backs the disks up and commits. Rejects with nothing committed. Once only: E_SESSION_STATE. */
   async run(request: VmBackupRequest, call: VmCall): Promise<BackupResult> {
-    this.mechanism();
-    this.#machine.fire('run');
-    const signal = AbortSignal.any([call.signal, this.#stop.signal]);
-    const run = this.#run(request, this.#remembering(call), signal);
-    this.#running = run.catch(() => undefined);
-    return await run;
+    this.#requireType('qemu', 'backing it up as a VM');
+    const remembering: VmCall = {
+      ...this.#remembering(call),
+      descriptors: call.descriptors,
+      nextDirtyRegions: (device) => call.nextDirtyRegions(device),
+    };
+    return await this.#run(call, (signal) => backUpVm(this.options, request, remembering, signal));
+  }
+
+  /** The same for a container's files. */
+  async runContainer(request: GuestBackupRequest, call: ContainerCall): Promise<BackupResult> {
+    this.#requireType('lxc', 'backing it up as a container');
+    const { archiveFd, messages } = call;
+    const remembering: ContainerCall = {
+      ...this.#remembering(call),
+      ...{ archiveFd, messages },
+      closeArchive: () => {
+        call.closeArchive();
+      },
+      archiveEnd: () => call.archiveEnd(),
+    };
+    return await this.#run(call, (signal) => backUpContainer(this.options, request, remembering, signal));
   }
 
   /** Repeatable; stops what runs, and waits for that only so long. Never fails. */
@@ -139,10 +163,18 @@ export class GuestBackupSession {
     return true;
   }
 
-  async #run(request: VmBackupRequest, call: VmCall, signal: AbortSignal): Promise<BackupResult> {
+  async #run(call: Call, work: (signal: AbortSignal) => Promise<BackupResult>): Promise<BackupResult> {
+    this.#machine.fire('run');
+    const signal = AbortSignal.any([call.signal, this.#stop.signal]);
+    const run = this.#settle(work(signal), signal);
+    this.#running = run.catch(() => undefined);
+    return await run;
+  }
+
+  async #settle(work: Promise<BackupResult>, signal: AbortSignal): Promise<BackupResult> {
     const { options } = this;
     try {
-      const result = await backUpVm(options, request, call, signal);
+      const result = await work;
       this.#result = result;
       this.#machine.fire('commit');
       options.logger.info({ backup: this.id, ...result.stats }, 'backup committed');
@@ -155,17 +187,21 @@ export class GuestBackupSession {
     }
   }
 
-  /** The call, whose lines are kept for the log. */
-  #remembering(call: VmCall): VmCall {
+  /** What is common to all calls, with lines that are kept for the log. */
+  #remembering(call: Call): Call {
     return {
       peer: call.peer,
       signal: call.signal,
-      descriptors: call.descriptors,
-      nextDirtyRegions: (device) => call.nextDirtyRegions(device),
       log: (level, message) => {
         this.#taskLog.add(level, message);
         call.log(level, message);
       },
     };
+  }
+
+  #requireType(guestType: GuestType, doing: string): void {
+    const { snapshotId } = this.options;
+    if (snapshotId.guestType === guestType) return;
+    throw new VzvaultError('E_UNSUPPORTED', `${doing}: ${formatGuest(snapshotId)} is another type of guest`);
   }
 }

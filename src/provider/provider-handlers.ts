@@ -15,11 +15,24 @@ import { sessionLimits } from '../lib/limits.js';
 import type { Logger } from '../lib/logger.js';
 import type { ProcessTable } from '../lib/process-identity.js';
 import { formatVolumeName, parseVolumeName } from '../lib/volume-name.js';
+import type { BackupResult } from '../repository/backup-session.js';
 import { snapshotNodes } from '../repository/mount-spec.js';
 import type { RepositoryEngine } from '../repository/repository.js';
 import type { BitmapRecords } from './bitmap-records.js';
 import { BusyGuests } from './busy-guests.js';
-import type { Call, GuestCall, StorageSection, VmBackupRequest, VmCall, VmMechanism } from './call.js';
+import type {
+  Call,
+  ContainerCall,
+  ContainerMechanism,
+  ContainerRestore,
+  GuestBackupRequest,
+  GuestCall,
+  StorageSection,
+  VmBackupRequest,
+  VmCall,
+  VmMechanism,
+} from './call.js';
+import { ROOT_ARCHIVE } from './container-backup.js';
 import { GuestBackupSession } from './guest-backup-session.js';
 import { GuestBitmaps } from './guest-bitmaps.js';
 import { JobSession } from './job-session.js';
@@ -39,6 +52,13 @@ export interface ProviderOptions {
 }
 
 type Nothing = Record<string, never>;
+
+/** What a backup came to, in bytes. */
+interface Stored {
+  readonly addedBytes: number;
+  readonly readBytes: number;
+  readonly sizeBytes: number;
+}
 
 export class ProviderHandlers {
   readonly #jobs = new SessionTable<JobSession>('job');
@@ -112,7 +132,7 @@ export class ProviderHandlers {
     }
   }
 
-  async backupMechanism({ backupId }: { backupId: string }): Promise<{ mechanism: VmMechanism }> {
+  async backupMechanism({ backupId }: { backupId: string }): Promise<{ mechanism: VmMechanism | ContainerMechanism }> {
     return { mechanism: this.#backups.get(backupId).mechanism() };
   }
 
@@ -124,12 +144,12 @@ export class ProviderHandlers {
     return { modes: await this.#backups.get(params.backupId).queryIncremental(params.qemuPid, params.disks) };
   }
 
-  async backupVm(
-    params: VmBackupRequest & { backupId: string },
-    call: VmCall,
-  ): Promise<{ addedBytes: number; readBytes: number; sizeBytes: number }> {
-    const { stats, sizeBytes } = await this.#backups.get(params.backupId).run(params, call);
-    return { addedBytes: stats.addedBytes, readBytes: stats.readBytes, sizeBytes };
+  async backupVm(params: VmBackupRequest & { backupId: string }, call: VmCall): Promise<Stored> {
+    return storedOf(await this.#backups.get(params.backupId).run(params, call));
+  }
+
+  async backupContainer(params: GuestBackupRequest & { backupId: string }, call: ContainerCall): Promise<Stored> {
+    return storedOf(await this.#backups.get(params.backupId).runContainer(params, call));
   }
 
   /** The session stays known until its job ends, so that a repeated call hears the same, and for the log that comes last. */
@@ -152,7 +172,11 @@ export class ProviderHandlers {
   async restoreBegin(
     params: { storage: StorageSection; volume: string },
     call: Call,
-  ): Promise<{ restoreId: string; disks: Record<string, { sizeBytes: number }> }> {
+  ): Promise<{
+    restoreId: string;
+    disks: Record<string, { sizeBytes: number }>;
+    archives: { name: string; sizeBytes: number }[];
+  }> {
     const { engine, logger, processes, mounter } = this.options;
     const owner = ownerOf(call.peer.pid, processes);
     const snapshotId = parseVolumeName(params.volume);
@@ -165,7 +189,11 @@ export class ProviderHandlers {
       const document = await withDeadline(reading, sessionLimits.openMs, 'E_STORAGE_TIMEOUT', doing);
       if (call.signal.aborted) throw abortReason(call.signal);
       const sizes = document.volumes.map(({ name, sizeBytes }) => [name, sizeBytes] as const);
-      const record: RestoreRecord = { id: randomId(), owner, disks: Object.fromEntries(sizes) };
+      const archives = document.archives.map(({ name, data }) => ({ name, sizeBytes: data.sizeBytes }));
+      const record: RestoreRecord = {
+        ...{ id: randomId(), owner },
+        ...{ disks: Object.fromEntries(sizes), archives: archives.map(({ name }) => name) },
+      };
       const { path, cacheDirectory } = repository;
       const nodes = snapshotNodes(document);
       const spec = { version: 1, repository: path, cacheDirectory, allowOther: true, nodes } as const;
@@ -175,6 +203,7 @@ export class ProviderHandlers {
       return {
         restoreId: record.id,
         disks: Object.fromEntries(sizes.map(([name, sizeBytes]) => [name, { sizeBytes }])),
+        archives,
       };
     } finally {
       // vzvault-fuse opens it for itself.
@@ -192,6 +221,14 @@ export class ProviderHandlers {
   /** The mount serves all disks until the end: there is nothing to close for one. */
   async restoreCloseDisk(_params: { restoreId: string; device: string }): Promise<Nothing> {
     return {};
+  }
+
+  /** The container's files as one tar file, or as a directory. */
+  async restoreOpenArchive(params: { restoreId: string; mechanism: ContainerRestore }): Promise<{ path: string }> {
+    await this.#adoption;
+    const path = await this.#restores.get(params.restoreId).openArchive(ROOT_ARCHIVE, params.mechanism);
+    crashPoint('disk-opened');
+    return { path };
   }
 
   async restoreEnd({ restoreId }: { restoreId: string }): Promise<Nothing> {
@@ -235,4 +272,8 @@ export class ProviderHandlers {
     await restore.end();
     this.options.logger.info({ restore: restore.id }, message);
   }
+}
+
+function storedOf({ stats, sizeBytes }: BackupResult): Stored {
+  return { addedBytes: stats.addedBytes, readBytes: stats.readBytes, sizeBytes };
 }

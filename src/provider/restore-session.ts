@@ -5,7 +5,7 @@
  *       ↑                   └─────── fail ──→ begun
  *       end (from anywhere) ──→ ended
  *
- * Invariants: there is at most one mount, made when the first disk is opened and shared by all of them; it is gone when `end` has
+ * Invariants: there is at most one mount, made when the first disk or archive is opened and shared by all of them; it is gone when `end` has
  * answered. The daemon may end in between: the mount lives on and its session is adopted by the next daemon.
  */
 import { withDeadline } from '../lib/deadline.js';
@@ -13,7 +13,8 @@ import { toVzvaultError, VzvaultError } from '../lib/errors.js';
 import { sessionLimits } from '../lib/limits.js';
 import type { Logger } from '../lib/logger.js';
 import type { ProcessIdentity } from '../lib/process-identity.js';
-import { volumeFileName, type MountSpec } from '../repository/mount-spec.js';
+import { archivePaths, volumeFileName, type MountSpec } from '../repository/mount-spec.js';
+import type { ContainerRestore } from './call.js';
 import { StateMachine, type Transitions } from './state-machine.js';
 
 type RestoreState = 'begun' | 'mounting' | 'mounted' | 'ended';
@@ -41,6 +42,8 @@ export interface RestoreRecord {
   readonly owner: ProcessIdentity;
   /** Sizes in bytes. */
   readonly disks: Readonly<Record<string, number>>;
+  /** Names. */
+  readonly archives: readonly string[];
 }
 
 /** Makes mounts; see restore-mounts.ts. */
@@ -92,11 +95,15 @@ export class RestoreSession {
         `the backup has no disk ${device}, but ${Object.keys(this.disks).join(', ')}`,
       );
     }
-    const mount = await this.#mounted();
-    if (!mount.isAlive()) {
-      throw new VzvaultError('E_MOUNT_FAILED', `vzvault-fuse, which served ${mount.directory}, has ended unexpectedly`);
+    return await this.#pathOf(volumeFileName(device));
+  }
+
+  /** The path of an archive's tar file or directory. Errors as for `openDisk`. */
+  async openArchive(name: string, mechanism: ContainerRestore): Promise<string> {
+    if (!this.options.record.archives.includes(name)) {
+      throw new VzvaultError('E_VOLUME_MISSING', `the backup has no archive ${name}: it is not one of a container`);
     }
-    return `${mount.directory}/${volumeFileName(device)}`;
+    return await this.#pathOf(archivePaths(name)[mechanism]);
   }
 
   /** Unmounts and cleans up. Repeatable. Never fails: what could not be removed is, when a daemon starts. */
@@ -111,6 +118,14 @@ export class RestoreSession {
     } catch (error) {
       this.options.logger.warn({ restore: this.id }, toVzvaultError(error).message);
     }
+  }
+
+  async #pathOf(name: string): Promise<string> {
+    const mount = await this.#mounted();
+    if (!mount.isAlive()) {
+      throw new VzvaultError('E_MOUNT_FAILED', `vzvault-fuse, which served ${mount.directory}, has ended unexpectedly`);
+    }
+    return `${mount.directory}/${name}`;
   }
 
   #mounted(): Promise<RestoreMount> {

@@ -24,6 +24,8 @@ const schema = z.object({
   id: z.string().regex(restoreId),
   owner: identity,
   disks: z.record(z.string(), z.int().min(0)),
+  // Absent where a daemon wrote it that knew none.
+  archives: z.array(z.string()).default([]),
   mountProcess: identity.nullable(),
 });
 

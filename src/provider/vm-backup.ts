@@ -3,31 +3,21 @@
  * committed; but for a failure to remember (`GuestBitmaps.remember`), which must not be answered with success.
  */
 import { crashPoint } from '../lib/crash-points.js';
-import type { Clock } from '../lib/clock.js';
-import { withDeadline, withSignal } from '../lib/deadline.js';
 import { toVzvaultError } from '../lib/errors.js';
-import type { SnapshotId } from '../lib/guest.js';
-import { sessionLimits } from '../lib/limits.js';
-import type { Logger } from '../lib/logger.js';
-import { beginBackup, type BackupResult, type BackupSession } from '../repository/backup-session.js';
-import type { Repository } from '../repository/repository.js';
+import type { BackupResult, BackupSession } from '../repository/backup-session.js';
 import { BackupProgress, driveLine } from './backup-progress.js';
 import type { DiskRequest, VmBackupRequest, VmCall } from './call.js';
 import { dirtyRegionsOf, sourceOf } from './disk-source.js';
 import { requireWhole } from './dirty-total.js';
 import type { DiscardSwitch } from './discard-switch.js';
 import type { GuestBitmaps } from './guest-bitmaps.js';
+import { abortSnapshot, beginSnapshot, type SnapshotOptions } from './guest-snapshot.js';
 
-export interface VmBackupOptions {
-  readonly snapshotId: SnapshotId;
-  readonly repository: Repository;
+export interface VmBackupOptions extends SnapshotOptions {
   readonly bitmaps: GuestBitmaps;
   /** Of the job. */
   readonly discards: DiscardSwitch;
-  readonly createdBy: { readonly version: string; readonly hostname: string };
   readonly stallTimeoutMs: number;
-  readonly clock: Clock;
-  readonly logger: Logger;
 }
 
 /** Backs all disks up and commits. `signal` ends it with nothing committed, unless it is past ending. */
@@ -41,10 +31,7 @@ export async function backUpVm(
   const progress = new BackupProgress(request.disks, clock);
   let snapshot: BackupSession | null = null;
   try {
-    snapshot = await begin(options, request, signal);
-    snapshot.addFile('guest.conf', Buffer.from(request.configBase64, 'base64'));
-    if (request.firewallBase64 !== null)
-      snapshot.addFile('firewall.conf', Buffer.from(request.firewallBase64, 'base64'));
+    snapshot = await beginSnapshot(options, request, signal);
     for (const [index, disk] of request.disks.entries()) {
       await backUpDisk({ options, snapshot, call, signal, progress }, disk, index);
     }
@@ -55,20 +42,8 @@ export async function backUpVm(
     for (const line of progress.summary(result.stats.addedBytes)) call.log('info', line);
     return result;
   } catch (error) {
-    await abort(options, snapshot);
+    await abortSnapshot(options, snapshot);
     bitmaps.forget(toVzvaultError(error).code);
-    throw error;
-  }
-}
-
-async function begin(options: VmBackupOptions, request: VmBackupRequest, signal: AbortSignal): Promise<BackupSession> {
-  const { repository, snapshotId: id, createdBy, clock } = options;
-  const { bandwidthLimitBytesPerSecond } = request;
-  const beginning = beginBackup(repository, { id, createdBy, clock, bandwidthLimitBytesPerSecond });
-  try {
-    return await withSignal(beginning, signal);
-  } catch (error) {
-    void beginning.then((late) => abort(options, late)).catch(() => undefined);
     throw error;
   }
 }
@@ -112,14 +87,4 @@ async function backUpDisk(context: DiskContext, disk: DiskRequest, index: number
   }
   call.log('info', progress.finish(device, counters));
   if (discardRefusal !== null) options.discards.refuse(call, device, discardRefusal);
-}
-
-/** What cannot be cleaned up lies in tmp/ and counts as absent. */
-async function abort({ logger }: VmBackupOptions, snapshot: BackupSession | null): Promise<void> {
-  try {
-    const aborting = snapshot?.abort() ?? Promise.resolve();
-    await withDeadline(aborting, sessionLimits.endMs, 'E_STORAGE_TIMEOUT', 'removing unfinished files');
-  } catch (error) {
-    logger.warn(toVzvaultError(error).message);
-  }
 }

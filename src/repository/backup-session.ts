@@ -1,15 +1,17 @@
 /**
  * The making of one snapshot, the same for the daemon and the command line:
  *
- *     begin ─ backupVolume / addFile … ─ commit → committed
- *        └────────────── abort ────────────────→ aborted
+ *     begin ─ backupVolume / backupArchive / addFile … ─ commit → committed
+ *        └───────────────────── abort ─────────────────────→ aborted
  *
  * Invariants: nothing of it is a snapshot until `commit` puts the document, which it does after everything the document refers to is
- * durable; once that is done nothing here takes it back, whatever fails later. A volume that failed spoils the session: it
- * can only be aborted. `abort` may come at any time, also twice, also after the commit (then it does nothing).
+ * durable; once that is done nothing here takes it back, whatever fails later. A volume or archive that failed spoils the
+ * session: it can only be aborted. `abort` may come at any time, also twice, also after the commit (then it does nothing).
  */
 
 import type {
+  ArchiveBackupResult,
+  ArchiveProgress,
   BackupSource,
   ChunkStore,
   IncrementalOptions,
@@ -27,6 +29,8 @@ import { isTimeSeconds } from '../lib/time.js';
 import type { Repository } from './repository.js';
 import {
   isComponentName,
+  logicalBytes,
+  type SnapshotArchive,
   type SnapshotDocument,
   type SnapshotFile,
   type SnapshotStats,
@@ -58,12 +62,20 @@ export interface VolumeRequest {
   readonly discard?: boolean;
 }
 
+export interface ArchiveRequest {
+  /** `root` */
+  readonly name: string;
+  /** A tar stream is read from it to its end. The caller's: it closes it when the backup has ended. */
+  readonly fd: number;
+}
+
 export interface BackupResult {
   readonly id: SnapshotId;
-  /** Of all volumes. */
+  /** Of all volumes and archives. */
   readonly sizeBytes: number;
   readonly stats: SnapshotStats;
   readonly volumes: readonly SnapshotVolume[];
+  readonly archives: readonly SnapshotArchive[];
 }
 
 type State = 'open' | 'spoiled' | 'committing' | 'committed' | 'aborted';
@@ -90,6 +102,7 @@ export class BackupSession {
   #state: State = 'open';
   #committing: Promise<void> | null = null;
   readonly #volumes = new Map<string, VolumeBackupResult | null>();
+  readonly #archives = new Map<string, ArchiveBackupResult | null>();
   readonly #files = new Map<string, Buffer>();
 
   /** Use `beginBackup`. Owns `writer`. */
@@ -111,18 +124,22 @@ export class BackupSession {
   async backupVolume(request: VolumeRequest, control?: JobControl<VolumeProgress>): Promise<VolumeBackupResult> {
     this.#require('open', 'backing up a volume');
     this.#requireNewName(request.name, this.#volumes);
-    this.#volumes.set(request.name, null);
     const { name, incremental = null, discard = false, ...rest } = request;
     const { chunkSizeBytes } = this.repository.config;
-    try {
-      const result = await this.writer.backupVolume({ ...rest, incremental, discard, chunkSizeBytes }, control);
-      crashPoint('volume-stored');
-      this.#volumes.set(name, result);
-      return result;
-    } catch (error) {
-      if (this.#is('open')) this.#state = 'spoiled';
-      throw error;
-    }
+    return await this.#store(name, this.#volumes, () =>
+      this.writer.backupVolume({ ...rest, incremental, discard, chunkSizeBytes }, control),
+    );
+  }
+
+  /** Backs a container's files up. Any failure spoils the session. */
+  async backupArchive(request: ArchiveRequest, control?: JobControl<ArchiveProgress>): Promise<ArchiveBackupResult> {
+    this.#require('open', 'backing up an archive');
+    this.#requireNewName(request.name, this.#archives);
+    const { name, fd } = request;
+    const { bandwidthLimitBytesPerSecond = 0 } = this.options;
+    return await this.#store(name, this.#archives, () =>
+      this.writer.backupArchive({ fd, bandwidthLimitBytesPerSecond }, control),
+    );
   }
 
   /** Stores a configuration with the snapshot, byte for byte. */
@@ -137,7 +154,7 @@ export class BackupSession {
    */
   async commit(signal?: AbortSignal): Promise<BackupResult> {
     this.#require('open', 'committing');
-    for (const [name, result] of this.#volumes) {
+    for (const [name, result] of [...this.#volumes, ...this.#archives]) {
       if (result === null) throw new VzvaultError('E_SESSION_STATE', `the backup of ${name} has not ended`);
     }
     this.#state = 'committing';
@@ -157,6 +174,20 @@ export class BackupSession {
     await this.#committing;
   }
 
+  /** Runs what stores a volume or archive; the name is taken from then on. */
+  async #store<T>(name: string, results: Map<string, T | null>, work: () => Promise<T>): Promise<T> {
+    results.set(name, null);
+    try {
+      const result = await work();
+      crashPoint('volume-stored');
+      results.set(name, result);
+      return result;
+    } catch (error) {
+      if (this.#is('open')) this.#state = 'spoiled';
+      throw error;
+    }
+  }
+
   async #commit(signal: AbortSignal | undefined): Promise<BackupResult> {
     try {
       const { addedBytes } = await this.writer.flush();
@@ -169,10 +200,10 @@ export class BackupSession {
       await this.repository.snapshots.commit(document);
       crashPoint('snapshot-committed');
       this.#state = 'committed';
-      const sizeBytes = document.volumes.reduce((sum, volume) => sum + volume.sizeBytes, 0);
       // All that it could still clean lies in tmp/ and counts as absent; the snapshot is there whether or not it succeeds.
       await this.writer.close().catch(ignore);
-      return { id: this.id, sizeBytes, stats: document.stats, volumes: document.volumes };
+      const { stats, volumes, archives } = document;
+      return { id: this.id, sizeBytes: logicalBytes(document), stats, volumes, archives };
     } catch (error) {
       if (this.#is('committing')) this.#state = 'spoiled';
       throw error;
@@ -180,21 +211,22 @@ export class BackupSession {
   }
 
   #document(addedBytes: number): SnapshotDocument {
-    const results = [...this.#volumes.entries()].filter(
-      (entry): entry is [string, VolumeBackupResult] => entry[1] !== null,
-    );
-    const sum = (field: 'readBytes' | 'unchangedBytes' | 'zeroBytes' | 'reusedBytes' | 'newBytes'): number =>
-      results.reduce((total, [, result]) => total + result.counters[field], 0);
+    const volumes = finished(this.#volumes);
+    const archives = finished(this.#archives);
+    const results = [...volumes, ...archives].map(([, { counters }]) => counters);
+    const sum = (field: 'readBytes' | 'zeroBytes' | 'reusedBytes' | 'newBytes'): number =>
+      results.reduce((total, counters) => total + counters[field], 0);
     const files: SnapshotFile[] = [...this.#files].map(([name, bytes]) => ({ name, bytes }));
     return {
       id: this.id,
       finishedAtSeconds: this.options.clock.nowSeconds(),
       createdBy: this.options.createdBy,
-      volumes: results.map(([name, result]) => ({ name, ...result.map })),
+      volumes: volumes.map(([name, { map }]) => ({ name, ...map })),
+      archives: archives.map(([name, { archive }]) => ({ name, ...archive })),
       files,
       stats: {
         readBytes: sum('readBytes'),
-        unchangedBytes: sum('unchangedBytes'),
+        unchangedBytes: volumes.reduce((total, [, { counters }]) => total + counters.unchangedBytes, 0),
         zeroBytes: sum('zeroBytes'),
         reusedBytes: sum('reusedBytes'),
         newBytes: sum('newBytes'),
@@ -220,6 +252,10 @@ export class BackupSession {
       throw new VzvaultError('E_ARGUMENT_INVALID', `'${name}' cannot be the name of a disk or file`);
     if (taken.has(name)) throw new VzvaultError('E_ARGUMENT_INVALID', `there are two disks or files called ${name}`);
   }
+}
+
+function finished<T>(results: ReadonlyMap<string, T | null>): [string, T][] {
+  return [...results].filter((entry): entry is [string, T] => entry[1] !== null);
 }
 
 function ignore(): void {

@@ -1,11 +1,20 @@
 /**
  * What vzvault-fuse is to show: the mount spec (docs/mount.md) made from snapshots. Pure.
  *
- * Each volume becomes a file `NAME.raw`, each stored configuration a file of its own name, the task's log `backup.log`.
+ * Each volume becomes a file `NAME.raw`, each archive a file `NAME.tar` and a directory `NAME`, each stored configuration a file of its own
+ * name, the task's log `backup.log`.
  */
 
+import type { StreamMap } from '../engine/types.js';
 import type { SnapshotDocument } from './snapshot-document.js';
 
+/** An archive as a mount needs it: its two streams. */
+export interface MountArchive {
+  readonly data: StreamMap;
+  readonly catalogue: StreamMap;
+}
+
+/** One of `volume`, `archiveTar`, `archiveTree` and `contentBase64`. */
 export interface MountNode {
   /** Relative to the mount, `/`-separated. */
   readonly path: string;
@@ -15,6 +24,10 @@ export interface MountNode {
     readonly levels: number;
     readonly rootId: string;
   };
+  /** The archive as one tar file. */
+  readonly archiveTar?: MountArchive;
+  /** The archive as a directory. */
+  readonly archiveTree?: MountArchive;
   readonly contentBase64?: string;
   readonly modifiedSeconds: number;
 }
@@ -36,6 +49,26 @@ export function volumeFileName(volume: string): string {
   return `${volume}.raw`;
 }
 
+/** The tar file and the directory that show an archive. */
+export function archivePaths(archive: string): { readonly tar: string; readonly directory: string } {
+  return { tar: `${archive}.tar`, directory: archive };
+}
+
+/** The two faces of an archive below `prefix`: `NAME.tar` and `NAME`. */
+export function archiveNodes(
+  archive: MountArchive & { readonly name: string },
+  modifiedSeconds: number,
+  prefix = '',
+): MountNode[] {
+  const stream = ({ sizeBytes, levels, rootId }: StreamMap): StreamMap => ({ sizeBytes, levels, rootId });
+  const streams = { data: stream(archive.data), catalogue: stream(archive.catalogue) };
+  const { tar, directory } = archivePaths(archive.name);
+  return [
+    { path: prefix + tar, archiveTar: streams, modifiedSeconds },
+    { path: prefix + directory, archiveTree: streams, modifiedSeconds },
+  ];
+}
+
 const LOG_FILE_NAME = 'backup.log';
 
 /** The files of one snapshot below `prefix` ('' or a path that ends in `/`). `log` may be null: there is none, or it is not to be shown. */
@@ -46,6 +79,7 @@ export function snapshotNodes(document: SnapshotDocument, prefix = '', log: Buff
     volume: { sizeBytes, chunkSizeBytes, levels, rootId },
     modifiedSeconds,
   }));
+  const archives = document.archives.flatMap((archive) => archiveNodes(archive, modifiedSeconds, prefix));
   const isLogShown = log !== null && document.files.every(({ name }) => name !== LOG_FILE_NAME);
   const small = [...document.files, ...(isLogShown ? [{ name: LOG_FILE_NAME, bytes: log }] : [])];
   const files = small.map(({ name, bytes }) => ({
@@ -53,5 +87,5 @@ export function snapshotNodes(document: SnapshotDocument, prefix = '', log: Buff
     contentBase64: bytes.toString('base64'),
     modifiedSeconds,
   }));
-  return [...volumes, ...files];
+  return [...volumes, ...archives, ...files];
 }

@@ -7,7 +7,7 @@
  */
 
 import { z } from 'zod';
-import type { VolumeMap } from '../engine/types.js';
+import type { ArchiveMap, StreamMap, VolumeMap } from '../engine/types.js';
 import { VzvaultError } from '../lib/errors.js';
 import { formatGuest, formatSnapshotId, type SnapshotId } from '../lib/guest.js';
 import { repositoryLimits } from '../lib/limits.js';
@@ -16,6 +16,11 @@ import { FORMAT, isChunkSize } from './config.js';
 
 /** One disk. */
 export interface SnapshotVolume extends VolumeMap {
+  readonly name: string;
+}
+
+/** The files of a container. */
+export interface SnapshotArchive extends ArchiveMap {
   readonly name: string;
 }
 
@@ -45,12 +50,16 @@ export interface SnapshotDocument {
   readonly finishedAtSeconds: number;
   readonly createdBy: { readonly version: string; readonly hostname: string };
   readonly volumes: readonly SnapshotVolume[];
+  readonly archives: readonly SnapshotArchive[];
   readonly files: readonly SnapshotFile[];
   readonly stats: SnapshotStats;
 }
 
 const COMPONENT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const LARGEST_VOLUME_CHUNKS = 2 ** 40;
+/** 2^40 pieces, where a node of the map may have no more than 32. */
+const MAX_STREAM_LEVELS = 8;
+const EMPTY_ROOT = '0'.repeat(64);
 
 const bytes = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const name = z.string().regex(COMPONENT_NAME);
@@ -67,6 +76,17 @@ const volumeSchema = z
   .refine((volume) => volume.sizeBytes / volume.chunkSizeBytes <= LARGEST_VOLUME_CHUNKS, 'too many chunks')
   .refine((volume) => volume.levels === mapLevels(volume.sizeBytes, volume.chunkSizeBytes), 'wrong number of levels');
 
+const streamSchema = z
+  .object({
+    sizeBytes: bytes,
+    levels: z.number().int().min(1).max(MAX_STREAM_LEVELS),
+    root: z.string().regex(/^[0-9a-f]{64}$/),
+  })
+  .refine((stream) => (stream.sizeBytes === 0) === (stream.root === EMPTY_ROOT), 'empty with a map, or not without')
+  .refine((stream) => stream.sizeBytes > 0 || stream.levels === 1, 'wrong number of levels');
+
+const archiveSchema = z.object({ name, members: bytes, data: streamSchema, catalogue: streamSchema });
+
 const fileSchema = z.object({
   name,
   base64: z.string().refine((text) => Buffer.from(text, 'base64').toString('base64') === text, 'not base64'),
@@ -80,6 +100,12 @@ const documentSchema = z.object({
   finishedAt: time,
   createdBy: z.object({ version: z.string().max(256), hostname: z.string().max(256) }),
   volumes: z.array(volumeSchema).max(repositoryLimits.volumes).refine(haveUniqueNames, 'two volumes of one name'),
+  // Absent where there are none.
+  archives: z
+    .array(archiveSchema)
+    .max(repositoryLimits.archives)
+    .refine(haveUniqueNames, 'two archives of one name')
+    .default([]),
   files: z.array(fileSchema).max(repositoryLimits.files).refine(haveUniqueNames, 'two files of one name'),
   stats: z.object({
     // Absent where nothing could be left unread.
@@ -120,6 +146,7 @@ export function encodeSnapshotDocument(document: SnapshotDocument, repositoryId:
       levels: volume.levels,
       root: volume.rootId,
     })),
+    ...(document.archives.length > 0 && { archives: document.archives.map(encodeArchive) }),
     files: document.files.map((file) => ({ name: file.name, base64: file.bytes.toString('base64') })),
     stats: document.stats,
   });
@@ -147,9 +174,32 @@ export function decodeSnapshotDocument(plain: Buffer, id: SnapshotId, repository
     finishedAtSeconds: parseIsoTime(data.finishedAt) ?? 0,
     createdBy: data.createdBy,
     volumes: data.volumes.map(({ root, ...volume }) => ({ ...volume, rootId: root })),
+    archives: data.archives.map(decodeArchive),
     files: data.files.map((file) => ({ name: file.name, bytes: Buffer.from(file.base64, 'base64') })),
     stats: data.stats,
   };
+}
+
+interface EncodedStream {
+  readonly sizeBytes: number;
+  readonly levels: number;
+  readonly root: string;
+}
+
+function encodeArchive({ name: archive, members, data, catalogue }: SnapshotArchive): object {
+  const stream = ({ sizeBytes, levels, rootId }: StreamMap): EncodedStream => ({ sizeBytes, levels, root: rootId });
+  return { name: archive, members, data: stream(data), catalogue: stream(catalogue) };
+}
+
+function decodeArchive(archive: z.infer<typeof archiveSchema>): SnapshotArchive {
+  const stream = ({ sizeBytes, levels, root }: EncodedStream): StreamMap => ({ sizeBytes, levels, rootId: root });
+  return { ...archive, data: stream(archive.data), catalogue: stream(archive.catalogue) };
+}
+
+/** What a guest has: the size of its disks, and of a container's files the data that is stored of them. */
+export function logicalBytes({ volumes, archives }: Pick<SnapshotDocument, 'volumes' | 'archives'>): number {
+  const sizes = [...volumes, ...archives.map(({ data }) => data)].map(({ sizeBytes }) => sizeBytes);
+  return sizes.reduce((sum, sizeBytes) => sum + sizeBytes, 0);
 }
 
 function parseJson(plain: Buffer, id: SnapshotId): unknown {

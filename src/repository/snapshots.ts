@@ -26,13 +26,18 @@ import {
 } from '../lib/guest.js';
 import { repositoryLimits } from '../lib/limits.js';
 import type { BlobStore } from './blob-store.js';
-import { decodeSnapshotDocument, encodeSnapshotDocument, type SnapshotDocument } from './snapshot-document.js';
+import {
+  decodeSnapshotDocument,
+  encodeSnapshotDocument,
+  logicalBytes,
+  type SnapshotDocument,
+} from './snapshot-document.js';
 import { snapshotMissing, SnapshotSidecars, type DocumentSealer, type ListedVerifyState } from './snapshot-sidecars.js';
 
 /** A document without the bytes of its files. */
 export interface SnapshotSummary extends Omit<SnapshotDocument, 'files'> {
   readonly files: readonly { readonly name: string; readonly sizeBytes: number }[];
-  /** Of all volumes. */
+  /** Of all volumes and archives. */
   readonly sizeBytes: number;
 }
 
@@ -236,6 +241,6 @@ function summarize(document: SnapshotDocument): SnapshotSummary {
   return {
     ...document,
     files: document.files.map((file) => ({ name: file.name, sizeBytes: file.bytes.length })),
-    sizeBytes: document.volumes.reduce((sum, volume) => sum + volume.sizeBytes, 0),
+    sizeBytes: logicalBytes(document),
   };
 }

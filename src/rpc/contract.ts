@@ -5,10 +5,11 @@
  * `answerWithinMs` is a promise to the peer: the server answers E_STORAGE_TIMEOUT by itself when a handler takes longer.
  */
 import { z } from 'zod';
-import { argumentLimits } from '../lib/limits.js';
+import { argumentLimits, repositoryLimits } from '../lib/limits.js';
 import {
   base64,
   byDevice,
+  containerRestore,
   device,
   guestType,
   listEntry,
@@ -86,6 +87,9 @@ const storageMethods = {
   },
 } as const satisfies Record<string, Method>;
 
+/** What the backup of a guest came to. */
+const stored = z.strictObject({ addedBytes: sizeBytes, readBytes: sizeBytes, sizeBytes });
+
 const backupDisk = z.strictObject({
   device,
   sizeBytes,
@@ -109,7 +113,7 @@ const backupMethods = {
   },
   'backup.mechanism': {
     params: z.strictObject({ backupId: sessionId }),
-    result: z.strictObject({ mechanism: vmMechanism }),
+    result: z.strictObject({ mechanism: z.union([vmMechanism, z.literal('directory')]) }),
   },
   'backup.queryIncremental': {
     params: z.strictObject({ backupId: sessionId, qemuPid: pid.nullable(), disks: sizesByDevice }),
@@ -123,7 +127,17 @@ const backupMethods = {
       bandwidthLimitBytesPerSecond: sizeBytes,
       disks: z.array(backupDisk).max(argumentLimits.disks),
     }),
-    result: z.strictObject({ addedBytes: sizeBytes, readBytes: sizeBytes, sizeBytes }),
+    result: stored,
+  },
+  /** Two descriptors come with it: what tar writes, and what it says. */
+  'backup.container': {
+    params: z.strictObject({
+      backupId: sessionId,
+      configBase64: base64(argumentLimits.configBytes),
+      firewallBase64: base64(argumentLimits.configBytes).nullable(),
+      bandwidthLimitBytesPerSecond: sizeBytes,
+    }),
+    result: stored,
   },
   'backup.end': {
     params: z.strictObject({
@@ -139,16 +153,26 @@ const backupMethods = {
   },
 } as const satisfies Record<string, Method>;
 
+const archive = z.strictObject({ name: z.string(), sizeBytes });
+
 const restoreMethods = {
   'restore.begin': {
     params: storageVolume,
-    result: z.strictObject({ restoreId: sessionId, disks: sizesByDevice }),
+    result: z.strictObject({
+      restoreId: sessionId,
+      disks: sizesByDevice,
+      archives: z.array(archive).max(repositoryLimits.archives),
+    }),
   },
   'restore.openDisk': {
     params: z.strictObject({ restoreId: sessionId, device }),
     result: z.strictObject({ path }),
   },
   'restore.closeDisk': { params: z.strictObject({ restoreId: sessionId, device }), result: nothing },
+  'restore.openArchive': {
+    params: z.strictObject({ restoreId: sessionId, mechanism: containerRestore }),
+    result: z.strictObject({ path }),
+  },
   'restore.end': { params: z.strictObject({ restoreId: sessionId }), result: nothing },
 } as const satisfies Record<string, Method>;
 
@@ -176,6 +200,14 @@ export const clientContract = {
   'backup.nextDirtyRegions': {
     params: z.strictObject({ device }),
     result: z.strictObject({ regions: z.array(region).max(argumentLimits.dirtyRegions), done: z.boolean() }),
+  },
+  /** How tar ended: by itself with a code, or by a signal. */
+  'backup.archiveEnd': {
+    params: nothing,
+    result: z.strictObject({
+      exitCode: z.int().min(0).max(255).nullable(),
+      signal: z.int().min(1).max(127).nullable(),
+    }),
   },
 } as const satisfies Record<string, Method>;
 

@@ -32,6 +32,9 @@ export const storageId = z
   .max(100)
   .regex(/^[a-z][a-z0-9\-_.]*[a-z0-9]$/i, 'not a storage id');
 
+/** How Proxmox VE takes a container's files back. */
+export const containerRestore = z.enum(['tar', 'directory']);
+
 /** How Proxmox VE hands a VM's disks over. */
 export const vmMechanism = z.enum(['nbd', 'file-handle']);
 

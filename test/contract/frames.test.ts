@@ -47,7 +47,8 @@ describe('golden frames', () => {
       } else if (message.kind === 'notification') {
         notifications.cancel.parse(message.params);
       } else if ('result' in message.outcome) {
-        clientContract['backup.nextDirtyRegions'].result.parse(message.outcome.result);
+        const method = file.startsWith('perl-archive-end') ? 'backup.archiveEnd' : 'backup.nextDirtyRegions';
+        clientContract[method].result.parse(message.outcome.result);
       } else {
         const { code, message: text } = message.outcome.error;
         assert.ok(code === 'E_METHOD_UNKNOWN' || code === 'E_SOURCE_BITMAP', `${code}: ${text}`);
@@ -55,11 +56,16 @@ describe('golden frames', () => {
     });
   }
 
-  it('typescript-next-dirty-regions.bin is a request that the contract takes', () => {
-    const message = parseMessage(golden('typescript-next-dirty-regions.bin').message);
-    assert.ok(message.kind === 'request' && message.method === 'backup.nextDirtyRegions');
-    clientContract[message.method].params.parse(message.params);
-  });
+  for (const [name, method] of [
+    ['next-dirty-regions', 'backup.nextDirtyRegions'],
+    ['archive-end', 'backup.archiveEnd'],
+  ] as const) {
+    it(`typescript-${name}.bin is a request that the contract takes`, () => {
+      const message = parseMessage(golden(`typescript-${name}.bin`).message);
+      assert.ok(message.kind === 'request' && message.method === method);
+      clientContract[method].params.parse(message.params);
+    });
+  }
 
   for (const [name, message] of Object.entries(typescriptMessages)) {
     it(`typescript-${name}.bin is what TypeScript still writes`, () => {

@@ -131,7 +131,7 @@ result_refused('storage.list', { backups => [($ENTRY) x 10_001], more => 0 },
     'too many entries', 'refuses a listing longer than the protocol allows');
 result_refused('restore.openDisk', { path => $_ }, 'absolute path', "refuses the path '$_'")
     for 'nbd://x', '/run/../etc/shadow', '/run/x; reboot', "/run/x\n", '|/bin/sh';
-result_refused('restore.begin', { restoreId => 'r', disks => { 'drive-$x' => { sizeBytes => 1 } } },
+result_refused('restore.begin', { restoreId => 'r', archives => [], disks => { 'drive-$x' => { sizeBytes => 1 } } },
     'device name', 'refuses a device that is no device name');
 result_refused('job.begin', { jobId => '../x' }, 'not an id', 'refuses an id that is none');
 

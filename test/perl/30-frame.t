@@ -57,6 +57,8 @@ my %RESULT = (
     'query-incremental' => 'backup.queryIncremental',
     'keep-log' => 'backup.keepLog',
     'restore-begin' => 'restore.begin',
+    'restore-begin-container' => 'restore.begin',
+    'open-archive' => 'restore.openArchive',
     'storage-list' => 'storage.list',
     'storage-status' => 'storage.status',
     'read-config' => 'storage.readConfig',
@@ -68,10 +70,12 @@ for my $name (sort keys %RESULT) {
     ok(eval { PVE::Vzvault::Schema::result($RESULT{$name}, $result) }, "$name is a fit answer")
         or diag($@);
 }
-my ($requests) = decode_all(slurp('test/contract/frames/typescript-next-dirty-regions.bin'));
-ok(eval { PVE::Vzvault::Schema::client_params($requests->[0]->@{qw(method params)}) },
-    'next-dirty-regions is a fit request')
-    or diag($@);
+for my $name (qw(next-dirty-regions archive-end)) {
+    my ($requests) = decode_all(slurp("test/contract/frames/typescript-$name.bin"));
+    ok(eval { PVE::Vzvault::Schema::client_params($requests->[0]->@{qw(method params)}) },
+        "$name is a fit request")
+        or diag($@);
+}
 
 # cut anywhere
 my $frame = PVE::Vzvault::Frame::encode({ id => 1, result => { text => "z\x{fc}rich \x{1f642}" } });

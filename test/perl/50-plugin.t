@@ -36,6 +36,10 @@ subtest 'what the plugin says of itself' => sub {
     is_deeply($mechanism->{enum}, [qw(nbd file-handle)], 'PVE may hand disks over in two ways');
     is($mechanism->{default}, 'nbd', 'of which NBD is the one');
     ok(!$PLUGIN->options()->{'vzvault-vm-mechanism'}->{fixed}, 'until it is changed');
+    my $restore = $PLUGIN->properties()->{'vzvault-ct-restore'};
+    is_deeply($restore->{enum}, [qw(tar directory)], 'PVE may take containers back in two ways');
+    is($restore->{default}, 'tar', 'of which tar is the one');
+    ok(!$PLUGIN->options()->{'vzvault-ct-restore'}->{fixed}, 'until it is changed');
 };
 
 subtest 'the API version' => sub {

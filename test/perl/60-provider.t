@@ -275,9 +275,6 @@ subtest 'archives by themselves' => sub {
         eval { provider()->$method('backup/vzdump-qemu-100-2026_11_22-04_17_14.vma.zst') };
         like($@, qr/\A'[^\n]+' is not the name of a vzvault backup\n\z/, "$method refuses others");
     }
-    eval { provider()->restore_get_mechanism($LXC, 'vault') };
-    like($@, qr/\Acannot restore \S+, a container's backup \(E_UNSUPPORTED: /,
-        'containers cannot be restored');
 };
 
 done_testing();

@@ -269,8 +269,8 @@ subtest 'the mechanism' => sub {
     answered(sub {
         my $provider = working_provider(100);
         eval { $provider->backup_get_mechanism(100, 'qemu') };
-        like($@, qr/is not nbd or file-handle \(E_FRAME_INVALID: /, 'and nothing else');
-    }, 'backup.mechanism' => { mechanism => 'directory' });
+        like($@, qr/is not a mechanism \(E_FRAME_INVALID: /, 'and nothing else');
+    }, 'backup.mechanism' => { mechanism => 'pipe' });
 };
 
 done_testing();

@@ -19,6 +19,8 @@ export class CommandLine {
   storageConfigPath = '/nonexistent/storage.cfg';
   pingDaemon: CommandContext['pingDaemon'] = () =>
     Promise.reject(new VzvaultError('E_DAEMON_UNREACHABLE', 'no socket'));
+  startMount: CommandContext['startMount'] = () =>
+    Promise.reject(new VzvaultError('E_MOUNT_FAILED', 'this test mounts nothing'));
   #stop = new AbortController();
 
   /** What Ctrl-C does to whatever runs, and to nothing that is run later. */
@@ -41,12 +43,14 @@ export class CommandLine {
         },
         isInteractive: this.isInteractive,
         columns: 80,
+        isOutputGone: false,
       },
       clock: { nowSeconds: () => this.nowSeconds, monotonicMs: () => performance.now() },
       signal: this.#stop.signal,
       version: '0.1.0',
       hostname: 'node1',
       storageConfigPath: this.storageConfigPath,
+      startMount: (options) => this.startMount(options),
       pingDaemon: () => this.pingDaemon(),
     };
     const code = await runProgram(createProgram(context), context, args);

@@ -1,10 +1,14 @@
 /**
  * An engine without native code, for tests of what stands above it: storage in memory, documents sealed in TypeScript, and volumes
- * kept whole by their digest. Only regular files can be backed up.
+ * kept whole by their digest. Only regular files can be backed up; the archive behind a descriptor is what the test put there.
  */
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import type {
+  ArchiveBackupOptions,
+  ArchiveBackupResult,
+  ArchiveMap,
+  ArchiveProgress,
   ChunkStore,
   CopyProgress,
   IncrementalOptions,
@@ -44,7 +48,15 @@ export class FakeEngine implements RepositoryEngine {
   }
 }
 
-export type Point = 'backupVolume' | 'flush' | 'restoreVolume' | 'verifyVolume' | 'verifyPacks' | 'refresh';
+export type Point =
+  | 'backupVolume'
+  | 'backupArchive'
+  | 'verifyArchive'
+  | 'flush'
+  | 'restoreVolume'
+  | 'verifyVolume'
+  | 'verifyPacks'
+  | 'refresh';
 
 export class FakeChunkStore implements ChunkStore {
   readonly volumes = new Map<string, Buffer>();
@@ -58,6 +70,10 @@ export class FakeChunkStore implements ChunkStore {
   discardRefusal: string | null = null;
   /** The options of every volume that was backed up. */
   readonly backups: VolumeBackupOptions[] = [];
+  /** Data of the archives that can be read from descriptors. */
+  readonly archives = new Map<number, Buffer>();
+  /** The options of every archive that was backed up. */
+  readonly archiveBackups: ArchiveBackupOptions[] = [];
   openWriters = 0;
   closes = 0;
 
@@ -69,6 +85,12 @@ export class FakeChunkStore implements ChunkStore {
       backupVolume: async (options, control) => {
         await this.fault('backupVolume');
         const result = await this.#backup(options, control);
+        addedBytes += result.counters.newBytes;
+        return result;
+      },
+      backupArchive: async (options, control) => {
+        await this.fault('backupArchive');
+        const result = this.#backupArchive(options, control);
         addedBytes += result.counters.newBytes;
         return result;
       },
@@ -115,6 +137,25 @@ export class FakeChunkStore implements ChunkStore {
     return { map, counters, discardRefusal: options.discard ? this.discardRefusal : null };
   }
 
+  /** The stream is taken for the data of one file. */
+  #backupArchive(options: ArchiveBackupOptions, control?: JobControl<ArchiveProgress>): ArchiveBackupResult {
+    if (control?.signal?.aborted === true) throw abortReason(control.signal);
+    this.archiveBackups.push(options);
+    const bytes = this.archives.get(options.fd) ?? Buffer.alloc(0);
+    const sizeBytes = bytes.length;
+    if (sizeBytes === 0) throw new VzvaultError('E_ARCHIVE_INVALID', 'the stream ends before its first header');
+    const rootId = createHash('sha256').update(bytes).digest('hex');
+    const isKnown = this.volumes.has(rootId);
+    this.volumes.set(rootId, bytes);
+    const data = { sizeBytes, levels: 1, rootId };
+    const counters = {
+      ...{ members: 1, readBytes: sizeBytes + 1536, zeroBytes: 0 },
+      ...{ reusedBytes: isKnown ? sizeBytes : 0, newBytes: isKnown ? 0 : sizeBytes },
+    };
+    control?.onProgress?.(counters);
+    return { archive: { members: 1, data, catalogue: { ...data, sizeBytes: 40 } }, counters };
+  }
+
   async #regions({ dirty }: IncrementalOptions): Promise<readonly Region[]> {
     if (dirty.kind === 'bitmap') return this.bitmap;
     const regions: Region[] = [];
@@ -146,6 +187,16 @@ export class FakeChunkStore implements ChunkStore {
     const isThere = map.rootId === ZERO_ID || this.volumes.has(map.rootId);
     const damage = { code: 'E_CHUNK_MISSING', message: `map node ${map.rootId} is missing` };
     return { chunks: 1, damages: isThere ? [] : [damage] };
+  }
+
+  async verifyArchive({ data, catalogue }: ArchiveMap): ReturnType<ChunkStore['verifyArchive']> {
+    await this.fault('verifyArchive');
+    const missing = [data, catalogue].filter(({ rootId }) => rootId !== ZERO_ID && !this.volumes.has(rootId));
+    const damages = missing.map(({ rootId }) => ({
+      code: 'E_CHUNK_MISSING',
+      message: `map node ${rootId} is missing`,
+    }));
+    return { chunks: 2, damages };
   }
 
   async verifyPacks(): Promise<VerifyResult> {

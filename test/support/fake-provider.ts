@@ -1,9 +1,10 @@
 /** The provider's handlers over fakes: storage in memory, NBD sockets that are files, mounts that are notes. */
+import { Readable } from 'node:stream';
 import type { ChunkStore, Region } from '../../src/engine/types.js';
 import { formatGuest, type Guest } from '../../src/lib/guest.js';
 import { silentLogger } from '../../src/lib/logger.js';
 import type { BitmapRecords } from '../../src/provider/bitmap-records.js';
-import type { LogLevel, VmCall } from '../../src/provider/call.js';
+import type { ContainerCall, LogLevel, TarEnd, VmCall } from '../../src/provider/call.js';
 import type { BitmapRecord } from '../../src/provider/incremental-proof.js';
 import { ProviderHandlers } from '../../src/provider/provider-handlers.js';
 import type { RestoreMount, RestoreMounter, RestoreRecord } from '../../src/provider/restore-session.js';
@@ -98,6 +99,40 @@ export class FakeCall implements VmCall {
   async nextDirtyRegions(): Promise<{ regions: readonly Region[]; done: boolean }> {
     const regions = this.batches.shift() ?? [];
     return { regions, done: this.batches.length === 0 };
+  }
+}
+
+/** A container's backup: the stream is the descriptor `archiveFd` of the fake engine, tar says `messages` and ends with `end`. */
+export class FakeContainerCall implements ContainerCall {
+  readonly controller = new AbortController();
+  readonly lines: string[] = [];
+  readonly archiveFd = 7;
+  readonly peer = { pid: 100 };
+  readonly messages: Readable;
+  closedArchives = 0;
+  askedEnds = 0;
+  end: TarEnd | Error = { exitCode: 0, signal: null };
+
+  constructor(messages: readonly (string | Buffer)[] = []) {
+    this.messages = Readable.from(messages.map((message) => Buffer.from(message)));
+  }
+
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  log(level: LogLevel, message: string): void {
+    this.lines.push(`${level}: ${message}`);
+  }
+
+  closeArchive(): void {
+    this.closedArchives += 1;
+  }
+
+  async archiveEnd(): Promise<TarEnd> {
+    this.askedEnds += 1;
+    if (this.end instanceof Error) throw this.end;
+    return this.end;
   }
 }
 

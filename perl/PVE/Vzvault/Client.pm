@@ -5,7 +5,8 @@ package PVE::Vzvault::Client;
 #
 # - One connection per call, because PVE forks at will and a connection must have one owner. Closing
 #   it is also how a call is cancelled: when PVE's signal handlers die out of here, the daemon
-#   notices.
+#   notices. One that root opened can be kept for a child that cannot open one: whoever forked has
+#   to forget it after.
 # - A deadline bounds the whole call. It is kept with select() and the monotonic clock, never with
 #   alarm(), which belongs to PVE. Interrupted system calls are resumed.
 # - The XS modules are loaded by the first call, so that neither one that is missing nor a dead
@@ -39,6 +40,7 @@ use constant {
 # "what failed and why (CODE: what to do)".
 #   log      => sub ($level, $message): level info, warn or err; message is one line of UTF-8 bytes
 #   fds      => [file handles to hand over], of which there is one at least
+#   connection => what open_connection() gave; the call is its last
 #   handlers => { method => sub ($params) }: answers requests of the daemon with checked params,
 #               returns a result map; raises a code of ours, which the daemon is told, or ends the
 #               call by any other die
@@ -48,23 +50,38 @@ sub call {
     my $spec = $PVE::Vzvault::Schema::METHOD{$method} or die "no such method: $method\n";
     my $started = _now();
     my $seconds = $spec->{seconds};
+    require Data::MessagePack;
+    my $clean = PVE::Vzvault::Schema::params($method, $params);
+    my $self = $opts{connection} // _greeted($method, $seconds);
+    $self->{doing} = $method;
+    $self->{deadline} = defined($seconds) ? $started + $seconds : undef;
+    $self->{log} = $opts{log} // sub { };
+    $self->{handlers} = $opts{handlers} // {};
+
+    return PVE::Vzvault::Schema::result($method, $self->_ask($method, $clean, $opts{fds}));
+}
+
+# A connection for one later call, also by a child, and all that is loaded on the way to it.
+sub open_connection {
+    require Data::MessagePack;
+    require Socket::MsgHdr;
+    return _greeted('a call', undef);
+}
+
+sub _greeted {
+    my ($doing, $seconds) = @_;
+
     my $self = bless {
-        doing => $method,
-        deadline => $started + List::Util::min(HELLO_SECONDS, $seconds // HELLO_SECONDS),
+        doing => $doing,
+        deadline => _now() + List::Util::min(HELLO_SECONDS, $seconds // HELLO_SECONDS),
         greeted => 0,
         received => '',
         next_id => 1,
-        log => $opts{log} // sub { },
-        handlers => $opts{handlers} // {},
     }, __PACKAGE__;
-
-    require Data::MessagePack;
-    my $clean = PVE::Vzvault::Schema::params($method, $params);
     $self->_connect();
     $self->_hello();
-    $self->{deadline} = defined($seconds) ? $started + $seconds : undef;
 
-    return PVE::Vzvault::Schema::result($method, $self->_ask($method, $clean, $opts{fds}));
+    return $self;
 }
 
 # Perl closes by itself what goes out of scope, but for descriptors 0 to 2, one of which the socket

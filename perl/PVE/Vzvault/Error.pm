@@ -33,12 +33,14 @@ our %HINT = (
     E_UNSUPPORTED => 'this version of vzvault cannot do that; see the message',
     E_SOURCE_BITMAP => 'what changed on this disk is not known for sure; run the backup again, it'
         . ' reads the whole disk',
+    E_ARCHIVE_SOURCE =>
+        q{tar failed to read the container's files; its messages stand in the task log},
     E_STORAGE_TIMEOUT => 'the storage does not answer; check the mount and its server',
 );
 
 # Where trying again can help; a part of the table too.
 our %IS_RETRYABLE = map { $_ => 1 } qw(E_FRAME_TORN E_DEADLINE E_CONNECTION_LOST
-    E_DAEMON_UNREACHABLE E_SOURCE_BITMAP E_STORAGE_TIMEOUT);
+    E_DAEMON_UNREACHABLE E_SOURCE_BITMAP E_ARCHIVE_SOURCE E_STORAGE_TIMEOUT);
 
 # Dies with a code of the table.
 sub raise {

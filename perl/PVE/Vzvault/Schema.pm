@@ -15,6 +15,7 @@ use PVE::Vzvault::Volname;
 
 use constant {
     MAX_LISTED => 10_000, # entries in one answer of storage.list
+    MAX_ARCHIVES => 16, # a container has one
     MAX_DISKS => 64, # PVE's buses together have 59 slots
     MAX_DIRTY_REGIONS => 4096, # in one answer of backup.nextDirtyRegions
     MAX_LOG_BYTES => 4 * 1024 * 1024, # of a task log, before base64; longer ones are cut
@@ -32,6 +33,7 @@ my $store_id = pattern('a storage id', qr/[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]/);
 my $device = pattern('a device name', qr/drive-[A-Za-z0-9-]{1,64}/);
 my $component = qr/(?!\.\.?(?:\/|\z))[A-Za-z0-9@+=:,._-]+/;
 my $mechanism = pattern('nbd or file-handle', qr/nbd|file-handle/);
+my $restore_mechanism = pattern('tar or directory', qr/tar|directory/);
 my $absolute = qr/(?:\/+$component)+\/*/; # PVE's own paths have double slashes
 my $path = pattern('an absolute path', $absolute);
 my $text = pattern('a text', qr/[^\0]*/, MAX_TEXT_CHARS);
@@ -65,6 +67,8 @@ my $entry = record(
     verifyState => pattern('a verify state', qr/none|ok|damaged/),
 );
 my $sized_disks = map_of($device, record(sizeBytes => $bytes), MAX_DISKS);
+my $stored = record(addedBytes => $bytes, readBytes => $bytes, sizeBytes => $bytes);
+my $archive = record(name => $id, sizeBytes => $bytes);
 my $nothing = record();
 
 # --- methods ---
@@ -141,7 +145,9 @@ our %METHOD = (
     'backup.mechanism' => {
         seconds => 60,
         params => record(backupId => $id),
-        result => record(mechanism => $mechanism),
+        result => record(
+            mechanism => pattern('a mechanism', qr/nbd|file-handle|directory/),
+        ),
     },
     'backup.queryIncremental' => {
         seconds => 60,
@@ -167,7 +173,17 @@ our %METHOD = (
                 MAX_DISKS,
             ),
         ),
-        result => record(addedBytes => $bytes, readBytes => $bytes, sizeBytes => $bytes),
+        result => $stored,
+    },
+    'backup.container' => {
+        seconds => undef,
+        params => record(
+            backupId => $id,
+            configBase64 => $base64,
+            firewallBase64 => nullable($base64),
+            bandwidthLimitBytesPerSecond => $bytes,
+        ),
+        result => $stored,
     },
     'backup.end' => {
         seconds => 60,
@@ -182,7 +198,11 @@ our %METHOD = (
     'restore.begin' => {
         seconds => 150,
         params => record(storage => $storage, volume => $volume),
-        result => record(restoreId => $id, disks => $sized_disks),
+        result => record(
+            restoreId => $id,
+            disks => $sized_disks,
+            archives => list_of($archive, MAX_ARCHIVES),
+        ),
     },
     'restore.openDisk' => {
         seconds => 150,
@@ -193,6 +213,11 @@ our %METHOD = (
         seconds => 60,
         params => record(restoreId => $id, device => $device),
         result => $nothing,
+    },
+    'restore.openArchive' => {
+        seconds => 150,
+        params => record(restoreId => $id, mechanism => $restore_mechanism),
+        result => record(path => $path),
     },
     'restore.end' => { seconds => 60, params => record(restoreId => $id), result => $nothing },
     'daemon.ping' => {
@@ -211,6 +236,14 @@ our %CLIENT_METHOD = (
         result => record(
             regions => list_of(tuple($bytes, integer(1, MAX_INTEGER)), MAX_DIRTY_REGIONS),
             done => \&bool_to_wire,
+        ),
+    },
+    'backup.archiveEnd' => {
+        blame => 'E_ARCHIVE_SOURCE',
+        params => record(),
+        result => record(
+            exitCode => nullable(integer(0, 255)),
+            signal => nullable(integer(1, 127)),
         ),
     },
 );

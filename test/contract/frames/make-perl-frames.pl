@@ -61,6 +61,15 @@ sub regions {
     return { id => $id, result => PVE::Vzvault::Schema::client_result($method, $result) };
 }
 
+# An answer to backup.archiveEnd.
+sub archive_end {
+    my ($exit_code, $signal) = @_;
+
+    my $result = { exitCode => $exit_code, signal => $signal };
+    my $method = 'backup.archiveEnd';
+    return { id => 1, result => PVE::Vzvault::Schema::client_result($method, $result) };
+}
+
 # Of an error as it is told the daemon.
 sub failure {
     my ($id, $code, $message) = @_;
@@ -114,6 +123,16 @@ my %message = (
         2, 'backup.queryIncremental', { backupId => 'b-1', qemuPid => undef, disks => {} }),
     'backup-vm' => request(2, 'backup.vm', { %vm, disks => $disks }),
     'backup-vm-file-handle' => request(2, 'backup.vm', { %vm, disks => $handed_over }, fds => 3),
+    'backup-container' => request(
+        2,
+        'backup.container',
+        { %vm, firewallBase64 => '', bandwidthLimitBytesPerSecond => '10485760' },
+        fds => 2,
+    ),
+    'archive-end' => archive_end('1', undef),
+    'archive-end-signal' => archive_end(undef, '9'),
+    'open-archive' =>
+        request(3, 'restore.openArchive', { restoreId => 'r-1', mechanism => 'directory' }),
     'dirty-regions' =>
         regions(1, [['0', '4194304'], ['8388608', 1], ['4398042316800', '4194304']], 0),
     'dirty-regions-last' => regions(2, [], 1),

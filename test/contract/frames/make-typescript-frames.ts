@@ -39,7 +39,16 @@ export const typescriptMessages: Readonly<Record<string, PlainMap>> = {
   mechanism: { id: 2, result: { mechanism: 'file-handle' } },
   'keep-log': { id: 2, result: { kept: true } },
   'next-dirty-regions': { id: 1, method: 'backup.nextDirtyRegions', params: { device: 'drive-scsi0' } },
-  'restore-begin': { id: 2, result: { restoreId: 'a'.repeat(32), disks: { 'drive-scsi0': { sizeBytes: 540_672 } } } },
+  'restore-begin': {
+    id: 2,
+    result: { restoreId: 'a'.repeat(32), disks: { 'drive-scsi0': { sizeBytes: 540_672 } }, archives: [] },
+  },
+  'restore-begin-container': {
+    id: 2,
+    result: { restoreId: 'b'.repeat(32), disks: {}, archives: [{ name: 'root', sizeBytes: 4_398_046_511_104 }] },
+  },
+  'open-archive': { id: 3, result: { path: `/run/vzvault/mounts/${'b'.repeat(32)}/root.tar` } },
+  'archive-end': { id: 1, method: 'backup.archiveEnd', params: {} },
   empty: { id: 9, result: {} },
   log: { method: 'log', params: { level: 'warn', message: 'drive-scsi0: 42 % – één', request: 4 } },
   'log-long': { method: 'log', params: { level: 'info', message: 'x'.repeat(300), request: 65_536 } },

@@ -36,6 +36,7 @@ my %ANSWER = (
             'drive-scsi0' => { sizeBytes => 1024 },
             'drive-efidisk0' => { sizeBytes => 540672 },
         },
+        archives => [],
     },
     'restore.openDisk' => { path => '/run/vzvault/mounts/restore-1/drive-scsi0.raw' },
     'restore.closeDisk' => {},

@@ -16,6 +16,7 @@ class Screen {
       },
       isInteractive,
       columns,
+      isOutputGone: false,
     };
     this.progress = new Progress('drive-scsi0', {
       terminal,

@@ -106,14 +106,6 @@ test('a start time that has a snapshot already is refused at the beginning, and 
   await handlers.backupBegin({ jobId, ...guest, startTimeSeconds: guest.startTimeSeconds + 1 });
 });
 
-test('containers are refused by the mechanism and, were it called, by the backup', async (t) => {
-  const { handlers } = await FakeProvider.create();
-  const { jobId } = await handlers.jobBegin({ storage }, new FakeCall());
-  const { backupId } = await handlers.backupBegin({ jobId, ...guest, guestType: 'lxc' });
-  await rejectsWith('E_UNSUPPORTED', handlers.backupMechanism({ backupId }));
-  await rejectsWith('E_UNSUPPORTED', handlers.backupVm({ backupId, ...requestOf(t) }, new FakeCall()));
-});
-
 for (const [what, point] of [
   ['reading', 'backupVolume'],
   ['flushing', 'flush'],

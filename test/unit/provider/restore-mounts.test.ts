@@ -29,7 +29,7 @@ function leftOver(test: TestContext, commandLine?: (directory: string) => readon
   const arguments_ = commandLine?.(directory) ?? ['/usr/lib/vzvault/vzvault-fuse', directory];
   files.create(id);
   const mountProcess = processes.start(fusePid, arguments_);
-  files.write({ id, owner: processes.start(owner), disks: { 'drive-scsi0': 1000 }, mountProcess });
+  files.write({ id, owner: processes.start(owner), disks: { 'drive-scsi0': 1000 }, archives: ['root'], mountProcess });
   const mounts = new RestoreMounts({ runDirectory, processes, logger: silentLogger() });
   return { runDirectory, files, processes, mounts };
 }
@@ -42,6 +42,7 @@ test('goes on with a restore whose owner and mount are alive', async (t) => {
     [[id, 'mounted', owner]],
   );
   assert.equal(await adopted[0]?.openDisk('drive-scsi0'), join(files.mountDirectory(id), 'drive-scsi0.raw'));
+  assert.equal(await adopted[0]?.openArchive('root', 'tar'), join(files.mountDirectory(id), 'root.tar'));
 });
 
 test('cleans up where the owner is gone', async (t) => {

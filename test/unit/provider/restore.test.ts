@@ -4,10 +4,11 @@ import { VzvaultError } from '../../../src/lib/errors.js';
 import { formatVolumeName } from '../../../src/lib/volume-name.js';
 import { openRepository } from '../../../src/repository/repository.js';
 import { rejectsWith } from '../../support/assertions.js';
-import { documentOf, idOf } from '../../support/documents.js';
+import { ARCHIVE, documentOf, idOf } from '../../support/documents.js';
 import { FakeCall, FakeProvider, storage } from '../../support/fake-provider.js';
 
 const volume = formatVolumeName(idOf(100));
+const containerId = idOf(101, undefined, 'lxc');
 
 async function withSnapshot(): Promise<FakeProvider> {
   const provider = await FakeProvider.create();
@@ -120,4 +121,45 @@ test('a caller that is gone before the restore began gets no session', async () 
   call.controller.abort(new VzvaultError('E_CANCELLED', 'the caller has gone'));
   await rejectsWith('E_CANCELLED', handlers.restoreBegin({ storage, volume }, call));
   assert.equal(handlers.sessionCounts.restores, 0);
+});
+
+async function withContainer(): Promise<FakeProvider> {
+  const provider = await FakeProvider.create();
+  const repository = await openRepository(provider.engine, storage);
+  await repository.snapshots.commit(documentOf(containerId, { volumes: [], archives: [ARCHIVE] }));
+  await repository.close();
+  return provider;
+}
+
+test("a container's files are opened as a tar file or as a directory of one mount", async () => {
+  const { handlers, mounter } = await withContainer();
+  const params = { storage, volume: formatVolumeName(containerId) };
+  const { restoreId, disks, archives } = await handlers.restoreBegin(params, new FakeCall());
+  assert.deepEqual([disks, archives], [{}, [{ name: 'root', sizeBytes: ARCHIVE.data.sizeBytes }]]);
+  const open = async (mechanism: 'tar' | 'directory'): Promise<string> =>
+    (await handlers.restoreOpenArchive({ restoreId, mechanism })).path;
+  assert.equal(await open('tar'), `/run/vzvault/mounts/${restoreId}/root.tar`);
+  assert.equal(await open('directory'), `/run/vzvault/mounts/${restoreId}/root`);
+  assert.equal(mounter.specs.length, 1);
+  const { data, catalogue } = ARCHIVE;
+  assert.deepEqual(
+    mounter.specs[0]?.nodes.map(({ path, archiveTar, archiveTree }) => [path, archiveTar ?? archiveTree]),
+    [
+      ['root.tar', { data, catalogue }],
+      ['root', { data, catalogue }],
+      ['guest.conf', undefined],
+    ],
+  );
+  await rejectsWith('E_VOLUME_MISSING', handlers.restoreOpenDisk({ restoreId, device: 'drive-scsi0' }));
+  await handlers.restoreEnd({ restoreId });
+  assert.equal(mounter.mounted.size, 0);
+  await rejectsWith('E_SESSION_UNKNOWN', handlers.restoreOpenArchive({ restoreId, mechanism: 'tar' }));
+});
+
+test('the backup of a VM has no archive to open', async () => {
+  const { handlers, mounter } = await withSnapshot();
+  const { restoreId, archives } = await handlers.restoreBegin({ storage, volume }, new FakeCall());
+  assert.deepEqual(archives, []);
+  await rejectsWith('E_VOLUME_MISSING', handlers.restoreOpenArchive({ restoreId, mechanism: 'tar' }));
+  assert.equal(mounter.specs.length, 0);
 });

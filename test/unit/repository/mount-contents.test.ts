@@ -5,7 +5,7 @@ import { mountLimits } from '../../../src/lib/limits.js';
 import { allNodes, oneSnapshot } from '../../../src/repository/mount-contents.js';
 import { Snapshots } from '../../../src/repository/snapshots.js';
 import { rejectsWith } from '../../support/assertions.js';
-import { documentOf, idOf, SECOND } from '../../support/documents.js';
+import { ARCHIVE, documentOf, idOf, SECOND } from '../../support/documents.js';
 import { FakeEngine } from '../../support/fake-engine.js';
 import type { MemoryDisk } from '../../support/memory-directory.js';
 
@@ -53,6 +53,21 @@ describe('a mount of one snapshot', () => {
       if (call === 'read' && at === path) throw new VzvaultError('E_STORAGE_TIMEOUT', 'the mount hangs');
     };
     await rejectsWith('E_STORAGE_TIMEOUT', oneSnapshot(snapshots, 'qemu/100@latest', leftOut));
+  });
+});
+
+describe("a mount of a container's snapshot", () => {
+  it('shows its files as a tar file and as a directory', async () => {
+    const { snapshots, leftOut } = setUp();
+    const id = idOf(101, SECOND, 'lxc');
+    await snapshots.commit(documentOf(id, { volumes: [], archives: [ARCHIVE] }));
+    const { data, catalogue } = ARCHIVE;
+    const [tar, tree, config] = await oneSnapshot(snapshots, 'lxc/101@latest', leftOut);
+    assert.deepEqual(tar, { path: 'root.tar', archiveTar: { data, catalogue }, modifiedSeconds: SECOND });
+    assert.deepEqual(tree, { path: 'root', archiveTree: { data, catalogue }, modifiedSeconds: SECOND });
+    assert.equal(config?.path, 'guest.conf');
+    const paths = (await allNodes(snapshots, leftOut)).map(({ path }) => path);
+    assert.equal(paths[0], 'lxc/101/2026-11-22T04:17:14Z/root.tar');
   });
 });
 

@@ -3,10 +3,11 @@ import { describe, it } from 'node:test';
 import {
   decodeSnapshotDocument,
   encodeSnapshotDocument,
+  logicalBytes,
   mapLevels,
 } from '../../../src/repository/snapshot-document.js';
 import { throwsWith } from '../../support/assertions.js';
-import { documentOf, idOf, SECOND } from '../../support/documents.js';
+import { ARCHIVE, documentOf, idOf, SECOND } from '../../support/documents.js';
 
 const REPOSITORY = 'f'.repeat(32);
 const id = idOf(100);
@@ -156,5 +157,50 @@ describe('the number of levels of a map', () => {
     ];
     for (const [chunks, levels] of cases) assert.equal(mapLevels(chunks * chunk, chunk), levels, `${chunks} chunks`);
     assert.equal(mapLevels(256 * chunk + 1, chunk), 2);
+  });
+});
+
+describe('the archives of a document', () => {
+  const container = idOf(101, SECOND, 'lxc');
+  const empty = { sizeBytes: 0, levels: 1, rootId: '0'.repeat(64) };
+  const document = documentOf(container, { volumes: [], archives: [ARCHIVE] });
+
+  it('are read back as they were written', () => {
+    for (const archive of [ARCHIVE, { ...ARCHIVE, data: empty }]) {
+      const written = encodeSnapshotDocument({ ...document, archives: [archive] }, REPOSITORY);
+      assert.deepEqual(decodeSnapshotDocument(written, container, REPOSITORY).archives, [archive]);
+    }
+    const { archives } = JSON.parse(encodeSnapshotDocument(document, REPOSITORY).toString()) as { archives: Json[] };
+    assert.deepEqual(archives[0], {
+      ...{ name: 'root', members: 12_000 },
+      data: { sizeBytes: 700_000_000, levels: 2, root: 'd'.repeat(64) },
+      catalogue: { sizeBytes: 1_000_000, levels: 1, root: 'c'.repeat(64) },
+    });
+  });
+
+  it('are none where the field is absent, which it is where there are none', () => {
+    assert.deepEqual(decodeSnapshotDocument(plain, id, REPOSITORY).archives, []);
+    assert.ok(!('archives' in (JSON.parse(plain.toString()) as Json)));
+  });
+
+  it('are refused where a stream contradicts itself', () => {
+    for (const data of [
+      { ...ARCHIVE.data, levels: 0 },
+      { ...ARCHIVE.data, levels: 9 },
+      { ...ARCHIVE.data, sizeBytes: 0 },
+      { ...ARCHIVE.data, rootId: empty.rootId },
+      { ...empty, levels: 2 },
+      { ...ARCHIVE.data, rootId: 'D'.repeat(64) },
+    ]) {
+      const written = encodeSnapshotDocument({ ...document, archives: [{ ...ARCHIVE, data }] }, REPOSITORY);
+      throwsWith('E_SNAPSHOT_DAMAGED', () => decodeSnapshotDocument(written, container, REPOSITORY));
+    }
+    const twice = encodeSnapshotDocument({ ...document, archives: [ARCHIVE, ARCHIVE] }, REPOSITORY);
+    throwsWith('E_SNAPSHOT_DAMAGED', () => decodeSnapshotDocument(twice, container, REPOSITORY));
+  });
+
+  it('make the size of the guest with its volumes', () => {
+    assert.equal(logicalBytes(document), 700_000_000);
+    assert.equal(logicalBytes({ ...documentOf(id), archives: [ARCHIVE] }), 700_541_672);
   });
 });

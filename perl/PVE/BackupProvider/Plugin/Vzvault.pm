@@ -14,6 +14,7 @@ use warnings;
 
 use MIME::Base64 qw(decode_base64 encode_base64);
 
+use PVE::Vzvault::Archive;
 use PVE::Vzvault::Client;
 use PVE::Vzvault::Error qw(code_of is_interruption raise);
 use PVE::Vzvault::Incremental;
@@ -30,8 +31,9 @@ sub new {
         scfg => $scfg,
         storeid => $storeid,
         log => $log_function,
-        backups => {}, # vmid => { id, added }
+        backups => {}, # vmid => { id, added, volume of a container }
         unlogged => {}, # vmid => id of the last backup, until its log came
+        connections => {}, # vmid => one that is open, of a container that is about to be backed up
         restores => {}, # volname => id
     }, $class;
 }
@@ -73,14 +75,17 @@ sub backup_init {
         vmid => $vmid,
         startTimeSeconds => $start_time,
     );
-    $self->{backups}->{$vmid} = { id => $backup->{backupId}, added => 0 };
+    $self->{backups}->{$vmid} = {
+        id => $backup->{backupId},
+        added => 0,
+        ($vmtype eq 'lxc' ? (volume => $backup->{volume}) : ()),
+    };
     $self->{unlogged}->{$vmid} = $backup->{backupId};
 
     # vzdump puts 'STORE:backup/' before it
     return { 'archive-name' => PVE::Vzvault::Volname::parse($backup->{volume})->{name} };
 }
 
-# A container is refused here, by the daemon's E_UNSUPPORTED.
 sub backup_get_mechanism {
     my ($self, $vmid, $vmtype) = @_;
 
@@ -127,15 +132,72 @@ sub backup_vm {
     return;
 }
 
-# Can come with $success = 0 after a commit, and even after a call with $success = 1.
+# Still as root, on the host: the socket cannot be opened from inside the container's namespaces.
+sub backup_container_prepare {
+    my ($self, $vmid, $info) = @_;
+
+    $self->{connections}->{$vmid} = PVE::Vzvault::Client::open_connection();
+
+    return;
+}
+
+# As the container's root, in a child of PVE's; for a privileged container here and now. What is
+# changed in $self may be lost, so all that is kept is with the daemon. When this returns, the
+# snapshot is committed.
+sub backup_container {
+    my ($self, $vmid, $guest_config, $exclude_patterns, $info) = @_;
+
+    my $connection = delete $self->{connections}->{$vmid}
+        // raise('E_ARGUMENT_INVALID', "the backup of the container $vmid was not prepared");
+    my $sources = $info->{sources};
+    $self->{log}->('warn', "tar does not match exclusion with a trailing slash '$_'")
+        for PVE::Vzvault::Archive::ignored_patterns($sources, $exclude_patterns);
+    my @command =
+        PVE::Vzvault::Archive::command($info->{directory}, $sources, $exclude_patterns);
+
+    local $SIG{CHLD} = 'DEFAULT'; # how tar ended must be known
+    my $tar = PVE::Vzvault::Archive->start(@command);
+    my $end = sub {
+        my ($exit_code, $signal) = $tar->wait_for_end();
+        return { exitCode => $exit_code, signal => $signal };
+    };
+    PVE::Vzvault::Client::call(
+        'backup.container',
+        {
+            $self->_backup($vmid),
+            configBase64 => _to_base64($guest_config),
+            firewallBase64 => _to_base64($info->{'firewall-config'}),
+            bandwidthLimitBytesPerSecond => $info->{'bandwidth-limit'} || 0,
+        },
+        log => $self->{log},
+        fds => [$tar->pipes()],
+        handlers => { 'backup.archiveEnd' => $end },
+        connection => $connection,
+    );
+
+    return;
+}
+
+# Can come with $success = 0 after a commit, and even after a call with $success = 1. Dies only
+# where PVE takes a container for backed up that is not.
 sub backup_cleanup {
     my ($self, $vmid, $vmtype, $success, $info) = @_;
 
+    delete $self->{connections}->{$vmid};
     my $backup = delete $self->{backups}->{$vmid} // { added => 0 };
     if (defined(my $id = $backup->{id})) {
         my $error = $info->{error};
         $error = substr($error, 0, PVE::Vzvault::Schema::MAX_ERROR_CHARS) if defined($error);
-        $self->_clean_up('backup.end', backupId => $id, success => $success, error => $error);
+        my $ended =
+            $self->_clean_up('backup.end', backupId => $id, success => $success, error => $error);
+        # Of a container only the daemon knows, and PVE takes a child of its own that was killed for
+        # one that succeeded (pve-common Tools.pm, run_fork).
+        $backup->{added} ||= $ended->{addedBytes} if $ended;
+        if ($success && !$backup->{added} && defined($backup->{volume})) {
+            my @volume = (volume => $backup->{volume});
+            $backup->{added} =
+                $self->_call('storage.info', $self->_storage(), @volume)->{addedBytes};
+        }
     }
 
     return { stats => { 'archive-size' => $backup->{added} } };
@@ -167,11 +229,10 @@ sub backup_handle_log_file {
 sub restore_get_mechanism {
     my ($self, $volname) = @_;
 
-    my $backup = _parse($volname);
-    raise('E_UNSUPPORTED', "cannot restore $volname, a container's backup")
-        if $backup->{type} ne 'qemu';
+    return ('qemu-img', 'qemu') if _parse($volname)->{type} eq 'qemu';
 
-    return ('qemu-img', 'qemu');
+    my $directory = ($self->{scfg}->{'vzvault-ct-restore'} // 'tar') eq 'directory';
+    return ($directory ? 'directory' : 'tar', 'lxc');
 }
 
 sub archive_get_guest_config {
@@ -189,9 +250,7 @@ sub archive_get_firewall_config {
 sub restore_vm_init {
     my ($self, $volname) = @_;
 
-    my $restore = $self->_call('restore.begin', $self->_storage(), volume => $volname);
-    $self->{restores}->{$volname} = $restore->{restoreId};
-    my $disks = $restore->{disks};
+    my $disks = $self->_begin_restore($volname)->{disks};
 
     return { map { $_ => { size => $disks->{$_}->{sizeBytes} } } keys $disks->%* };
 }
@@ -215,10 +274,31 @@ sub restore_vm_volume_cleanup {
 sub restore_vm_cleanup {
     my ($self, $volname) = @_;
 
-    my $id = delete $self->{restores}->{$volname} // return;
-    $self->_clean_up('restore.end', restoreId => $id);
+    return $self->_end_restore($volname);
+}
 
-    return;
+# For containers PVE has the storage id behind the name. Where this dies, no cleanup follows.
+sub restore_container_init {
+    my ($self, $volname) = @_;
+
+    my ($mechanism) = $self->restore_get_mechanism($volname);
+    my @restore = (restoreId => $self->_begin_restore($volname)->{restoreId});
+    my $path = eval {
+        $self->_call('restore.openArchive', @restore, mechanism => $mechanism)->{path};
+    };
+    if (!defined($path)) {
+        my $error = $@;
+        $self->_end_restore($volname) if !is_interruption($error);
+        die $error;
+    }
+
+    return $mechanism eq 'tar' ? { 'tar-path' => $path } : { 'archive-directory' => $path };
+}
+
+sub restore_container_cleanup {
+    my ($self, $volname) = @_;
+
+    return $self->_end_restore($volname);
 }
 
 # --- helpers ---
@@ -229,11 +309,31 @@ sub _call {
     return PVE::Vzvault::Client::call($method, \%params, log => $self->{log});
 }
 
-# A daemon that is gone has nothing to clean up, and what failed by that has said so.
+sub _begin_restore {
+    my ($self, $volname) = @_;
+
+    my $restore = $self->_call('restore.begin', $self->_storage(), volume => $volname);
+    $self->{restores}->{$volname} = $restore->{restoreId};
+
+    return $restore;
+}
+
+sub _end_restore {
+    my ($self, $volname) = @_;
+
+    my $id = delete $self->{restores}->{$volname} // return;
+    $self->_clean_up('restore.end', restoreId => $id);
+
+    return;
+}
+
+# Answers the result, undef where there is none. A daemon that is gone has nothing to clean up, and
+# what failed by that has said so.
 sub _clean_up {
     my ($self, $method, %params) = @_;
 
-    return if eval { $self->_call($method, %params); 1 };
+    my $result = eval { $self->_call($method, %params) };
+    return $result if $result;
     my $error = $@;
     code_of($error) // die $error;
     $self->{log}->('warn', $error =~ s/\n//r) if !_is_daemon_gone($error);

@@ -64,6 +64,13 @@ sub properties {
             enum => ['nbd', 'file-handle'],
             default => 'nbd',
         },
+        'vzvault-ct-restore' => {
+            description => "How the files of containers are given back: as one tar file that"
+                . " Proxmox VE checks and unpacks, or as a directory that it copies.",
+            type => 'string',
+            enum => ['tar', 'directory'],
+            default => 'tar',
+        },
         'vzvault-instance' => {
             description => "Random. Set when the storage is added, so that what is known of another"
                 . " storage of the same name is not taken for its own.",
@@ -80,8 +87,9 @@ sub options {
         'vzvault-instance' => { optional => 1, fixed => 1 },
         (
             map { $_ => { optional => 1 } }
-                qw(vzvault-vm-mechanism nodes shared disable content content-dirs is_mountpoint
-                create-base-path create-subdirs bwlimit prune-backups max-protected-backups)
+                qw(vzvault-vm-mechanism vzvault-ct-restore nodes shared disable content
+                content-dirs is_mountpoint create-base-path create-subdirs bwlimit prune-backups
+                max-protected-backups)
         ),
     };
 }

@@ -17,9 +17,9 @@ use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep);
 
-our @EXPORT = qw(add_vault api daemon_is_alive daemon_log daemon_pid finish fill mechanism
-    one_line_error pvesm qm qmrestore restart_daemon same_disk slurp spew start_daemon stop_daemon
-    storage_cfg vm vzdump vzvault);
+our @EXPORT = qw(add_vault api container daemon_is_alive daemon_log daemon_pid finish fill
+    mechanism one_line_error pct pvesm qm qmrestore restart_daemon same_disk same_tree slurp spew
+    start_daemon stop_daemon storage_cfg vm vzdump vzvault);
 
 my ($BIN) = $ENV{VZVAULT_BIN} =~ m/\A(.+)\z/;
 my ($PVE) = $ENV{PVE_SRC} =~ m/\A(.+)\z/;
@@ -197,6 +197,8 @@ sub qm {
 
 sub vzvault { return _run("$BIN/vzvault", @_) }
 
+sub pct { return _run('/usr/bin/perl', '-T', '-MPVEHarness', "$PVE/pve-container/src/pct", @_) }
+
 # An API call in this process, which is as tainted as pvedaemon.
 sub api {
     my ($class, $method, %params) = @_;
@@ -235,7 +237,62 @@ sub vm {
     return;
 }
 
+# Writes the configuration of a container on the storage 'local', and makes an empty root for it,
+# whose path it returns. $base is the host's id of the container's root: 0 makes it privileged.
+sub container {
+    my ($vmid, $base, %more) = @_;
+
+    my $name = "subvol-$vmid-disk-0.subvol";
+    my $root = "/var/lib/vz/images/$vmid/$name";
+    make_path($root);
+    chown($base, $base, $root);
+    my %config = (
+        arch => 'amd64',
+        hostname => "ct$vmid",
+        memory => 128,
+        ostype => 'unmanaged',
+        rootfs => "local:$vmid/$name,size=0T",
+        ($base ? (unprivileged => 1) : ()),
+        %more,
+    );
+    spew("/etc/pve/lxc/$vmid.conf", join('', map { "$_: $config{$_}\n" } sort keys %config));
+    PVE::Cluster::cfs_update();
+    return $root;
+}
+
 # --- tests ---
+
+# Everything that a restore has to give back of a tree, a line each: types, modes, owners less
+# $base, sizes, times to the nanosecond, targets, link counts, attributes, ACLs,
+# contents.
+sub _manifest {
+    my ($root, $base) = @_;
+
+    my $script = <<'EOS';
+cd "$1" || exit 1
+lines() { sort -z | tr '\0\n' '\n?'; }
+find . ! -path './dev/*' ! -name lost+found -printf '%y %m %U %G %n %P -> %l\0' | lines
+find . -type f -printf '%s %T@ %P\0' | lines
+find . -type f -print0 | sort -z | xargs -0 sha256sum -z | lines
+getfattr -R -h -d -m '^(user\.|security\.capability)' -e hex . 2>&1
+getfacl -R -n -p . 2>&1
+EOS
+    open(my $out, '-|', '/bin/sh', '-c', $script, 'sh', $root) or die "sh: $!\n";
+    my $text = do { local $/; <$out> };
+    close($out);
+    my $less = sub { return $_[0] >= $base ? $_[0] - $base : "host's $_[0]" };
+    $text =~ s/^(\w \d+) (\d+) (\d+) /"$1 " . $less->($2) . ' ' . $less->($3) . ' '/mge;
+    $text =~ s/^(# (?:owner|group): )(\d+)/$1 . $less->($2)/mge;
+    $text =~ s/^((?:default:)?(?:user|group):)(\d+)(?=:)/$1 . $less->($2)/mge;
+    return $text;
+}
+
+# Whether two trees are the same but for what their owners' ids begin at.
+sub same_tree {
+    my ($original, $base, $restored, $restored_base, $name) = @_;
+
+    return is(_manifest($restored, $restored_base), _manifest($original, $base), $name);
+}
 
 # Whether the restored image holds the bytes of the original one, whatever their formats. PVE makes
 # disks of whole KiB: what a restored one has more than the original must be less, and zeroes.
