@@ -4,8 +4,7 @@
 #include <utility>
 
 #include "addon/exports.h"
-#include "addon/store.h"
-#include "core/base/cancel.h"
+#include "addon/job.h"
 #include "core/pipeline/volume_backup.h"
 #include "core/pipeline/volume_restore.h"
 #include "core/pipeline/volume_verify.h"
@@ -14,16 +13,35 @@
 
 namespace vzv::addon {
 
+std::string text_field(const Napi::Object& object, const char* name) { return object.Get(name).ToString().Utf8Value(); }
+
+std::int64_t number_field(const Napi::Object& object, const char* name) {
+  return object.Get(name).ToNumber().Int64Value();
+}
+
+Napi::Object copy_progress_of(Napi::Env env, const CopyCounters& counters) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("totalBytes", to_js(env, counters.total_bytes.load()));
+  object.Set("processedBytes", to_js(env, counters.processed_bytes.load()));
+  object.Set("holeBytes", to_js(env, counters.hole_bytes.load()));
+  return object;
+}
+
+Napi::Array to_damages(Napi::Env env, const std::vector<Status>& damages, std::uint64_t unlisted) {
+  Napi::Array array = Napi::Array::New(env);
+  const auto add = [&](std::string_view code, const std::string& message) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("code", std::string(code));
+    object.Set("message", message);
+    array.Set(array.Length(), object);
+  };
+  for (const Status& damage : damages) add(code_name(damage.code()), damage.message());
+  if (unlisted > 0)
+    add(code_name(damages.back().code()), "and " + std::to_string(unlisted) + " more that are not listed");
+  return array;
+}
+
 namespace {
-
-constexpr const char* kThreadName = "vzv-job";
-
-// Used by one job; kept by its thread and by JavaScript.
-struct Job {
-  CancelToken cancel;
-  BackupCounters backup;
-  CopyCounters copy;
-};
 
 Napi::Value make_job(const Napi::CallbackInfo& info) { return AnyHandle::make(info.Env(), std::make_shared<Job>()); }
 
@@ -43,14 +61,6 @@ Napi::Object backup_progress_of(Napi::Env env, const BackupCounters& counters) {
   return object;
 }
 
-Napi::Object copy_progress_of(Napi::Env env, const CopyCounters& counters) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("totalBytes", to_js(env, counters.total_bytes.load()));
-  object.Set("processedBytes", to_js(env, counters.processed_bytes.load()));
-  object.Set("holeBytes", to_js(env, counters.hole_bytes.load()));
-  return object;
-}
-
 Napi::Value backup_progress(const Napi::CallbackInfo& info) {
   auto job = AnyHandle::argument<Job>(info, 0);
   return job ? Napi::Value(backup_progress_of(info.Env(), job->backup)) : Napi::Value();
@@ -59,12 +69,6 @@ Napi::Value backup_progress(const Napi::CallbackInfo& info) {
 Napi::Value copy_progress(const Napi::CallbackInfo& info) {
   auto job = AnyHandle::argument<Job>(info, 0);
   return job ? Napi::Value(copy_progress_of(info.Env(), job->copy)) : Napi::Value();
-}
-
-std::string text_field(const Napi::Object& object, const char* name) { return object.Get(name).ToString().Utf8Value(); }
-
-std::int64_t number_field(const Napi::Object& object, const char* name) {
-  return object.Get(name).ToNumber().Int64Value();
 }
 
 SourceAddress source_address(const Napi::Object& options) {
@@ -103,7 +107,7 @@ Napi::Value back_up_volume(const Napi::CallbackInfo& info) {
   options.stall_timeout_ms = source_options.stall_timeout_ms;
   if (env.IsExceptionPending()) return {};
   return run_on_thread(
-      env, kThreadName,
+      env, kJobThreadName,
       [writer, job, address, source_options, options]() -> Result<VolumeBackupResult> {
         Result<std::unique_ptr<BlockSource>> source = open_source(address, source_options, job->cancel);
         if (!source.ok()) return source.status();
@@ -149,26 +153,12 @@ Napi::Value restore(const Napi::CallbackInfo& info) {
   const RestoreTargetPath target{text_argument(info, 3), flag_argument(info, 4)};
   if (env.IsExceptionPending()) return {};
   return run_on_thread(
-      env, kThreadName,
+      env, kJobThreadName,
       [store, job, map = *map, target] {
         MapReader reader(map.geometry, map.root, *store->reader);
         return or_nothing(restore_volume(reader, *store->reader, target, job->copy, job->cancel));
       },
       [job](Napi::Env inner, Nothing) -> Napi::Value { return copy_progress_of(inner, job->copy); });
-}
-
-Napi::Array to_damages(Napi::Env env, const std::vector<Status>& damages, std::uint64_t unlisted) {
-  Napi::Array array = Napi::Array::New(env);
-  const auto add = [&](std::string_view code, const std::string& message) {
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("code", std::string(code));
-    object.Set("message", message);
-    array.Set(array.Length(), object);
-  };
-  for (const Status& damage : damages) add(code_name(damage.code()), damage.message());
-  if (unlisted > 0)
-    add(code_name(damages.back().code()), "and " + std::to_string(unlisted) + " more that are not listed");
-  return array;
 }
 
 Napi::Value verify_one_volume(const Napi::CallbackInfo& info) {
@@ -180,7 +170,7 @@ Napi::Value verify_one_volume(const Napi::CallbackInfo& info) {
   const auto map = map_argument(info, 2);
   if (env.IsExceptionPending()) return {};
   return run_on_thread(
-      env, kThreadName,
+      env, kJobThreadName,
       [store, job, map = *map] {
         MapReader reader(map.geometry, map.root, *store->reader);
         return verify_volume(reader, *store->reader, job->copy, job->cancel);
@@ -202,7 +192,7 @@ Napi::Value verify_all_packs(const Napi::CallbackInfo& info) {
   const bool decode = flag_argument(info, 2);
   if (env.IsExceptionPending()) return {};
   return run_on_thread(
-      env, kThreadName,
+      env, kJobThreadName,
       [store, job, decode] {
         const auto progress = [&](const VerifyProgress& now) {
           job->copy.total_bytes = now.total_bytes;

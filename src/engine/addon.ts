@@ -9,6 +9,9 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { isErrorCode, toVzvaultError, VzvaultError } from '../lib/errors.js';
 import type {
+  ArchiveBackupResult,
+  ArchiveMap,
+  ArchiveProgress,
   CopyProgress,
   Damage,
   DirectoryEntry,
@@ -75,6 +78,7 @@ export interface NativeAddon {
   jobCancel(job: JobHandle): void;
   jobBackupProgress(job: JobHandle): VolumeProgress;
   jobCopyProgress(job: JobHandle): CopyProgress;
+  jobArchiveProgress(job: JobHandle): ArchiveProgress;
 
   storeOpen(path: string, cacheDirectory: string): Promise<StoreHandle>;
   storeWriter(store: StoreHandle, zstdLevel: number): Promise<WriterHandle>;
@@ -85,6 +89,17 @@ export interface NativeAddon {
   writerClose(writer: WriterHandle): Promise<void>;
 
   writerBackupVolume(writer: WriterHandle, job: JobHandle, options: NativeBackupOptions): Promise<VolumeBackupResult>;
+  writerBackupArchive(
+    writer: WriterHandle,
+    job: JobHandle,
+    fd: number,
+    bandwidthLimitBytesPerSecond: number,
+  ): Promise<ArchiveBackupResult>;
+  storeVerifyArchive(
+    store: StoreHandle,
+    job: JobHandle,
+    archive: ArchiveMap,
+  ): Promise<{ chunks: number; damages: Damage[] }>;
   storeRestoreVolume(
     store: StoreHandle,
     job: JobHandle,

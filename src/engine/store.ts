@@ -4,10 +4,13 @@ import type { JobHandle, NativeAddon, NativeBackupOptions, NativeVolumeMap, Stor
 import { requireInteger, requirePath, requireText } from './arguments.js';
 import { runJob } from './job.js';
 import type {
+  ArchiveMap,
+  ArchiveProgress,
   BackupSource,
   ChunkStore,
   CopyProgress,
   SnapshotWriter,
+  StreamMap,
   VolumeBackupOptions,
   VolumeMap,
   VolumeProgress,
@@ -36,6 +39,10 @@ function chunkStore(handle: StoreHandle): ChunkStore {
     },
     verifyVolume: async (map, control) =>
       runJob(control, copyProgress, async (native, job) => native.storeVerifyVolume(handle, job, nativeMap(map))),
+    verifyArchive: async (archive, control) => {
+      const plain = nativeArchive(archive);
+      return runJob(control, copyProgress, async (native, job) => native.storeVerifyArchive(handle, job, plain));
+    },
     verifyPacks: async ({ decode }, control) =>
       runJob(control, copyProgress, async (native, job) => native.storeVerifyPacks(handle, job, decode)),
     statistics: async () => awaitNative(async (native) => native.storeStatistics(handle)),
@@ -51,6 +58,13 @@ async function openWriter(store: StoreHandle, zstdLevel: number): Promise<Snapsh
       const plain = backupOptions(options);
       return runJob(control, backupProgress, async (native, job) => native.writerBackupVolume(handle, job, plain));
     },
+    backupArchive: async (options, control) => {
+      const fd = requireInteger('descriptor', options.fd, 0, 0x7fff_ffff);
+      const limit = requireInteger('bandwidthLimitBytesPerSecond', options.bandwidthLimitBytesPerSecond, 0);
+      return runJob(control, archiveProgress, async (native, job) =>
+        native.writerBackupArchive(handle, job, fd, limit),
+      );
+    },
     flush: async () => awaitNative(async (native) => native.writerFlush(handle)),
     close: async () => awaitNative(async (native) => native.writerClose(handle)),
   };
@@ -60,8 +74,28 @@ function backupProgress(native: NativeAddon, job: JobHandle): VolumeProgress {
   return native.jobBackupProgress(job);
 }
 
+function archiveProgress(native: NativeAddon, job: JobHandle): ArchiveProgress {
+  return native.jobArchiveProgress(job);
+}
+
 function copyProgress(native: NativeAddon, job: JobHandle): CopyProgress {
   return native.jobCopyProgress(job);
+}
+
+function nativeArchive({ members, data, catalogue }: ArchiveMap): ArchiveMap {
+  return {
+    members: requireInteger('members', members, 0),
+    data: nativeStream(data),
+    catalogue: nativeStream(catalogue),
+  };
+}
+
+function nativeStream({ sizeBytes, levels, rootId }: StreamMap): StreamMap {
+  return {
+    sizeBytes: requireInteger('sizeBytes', sizeBytes, 0),
+    levels: requireInteger('levels', levels, 1, 0xff),
+    rootId,
+  };
 }
 
 function nativeMap(map: VolumeMap): NativeVolumeMap {

@@ -94,6 +94,45 @@ export interface VolumeBackupResult {
   readonly counters: VolumeProgress;
 }
 
+/** One stream of an archive: its length, and the tree of its pieces. `rootId` is 64 zeroes for an empty one, which has one level. */
+export interface StreamMap {
+  readonly sizeBytes: number;
+  readonly levels: number;
+  readonly rootId: string;
+}
+
+/** A container's files: what they hold, one behind the other, and the catalogue that tells which is which. */
+export interface ArchiveMap {
+  readonly members: number;
+  readonly data: StreamMap;
+  readonly catalogue: StreamMap;
+}
+
+export interface ArchiveBackupOptions {
+  /**
+   * What a tar stream is read from, to its end: a pipe. It is duplicated; the caller closes its own, at the latest when the
+   * job has ended, so that a tar that still writes learns of it.
+   */
+  readonly fd: number;
+  /** Of the tar stream. 0: none. */
+  readonly bandwidthLimitBytesPerSecond: number;
+}
+
+/** Monotonic counters of one archive's backup. In the end zero + reused + new is the size of its data. */
+export interface ArchiveProgress {
+  readonly members: number;
+  /** Of the tar stream, with headers and padding. */
+  readonly readBytes: number;
+  readonly zeroBytes: number;
+  readonly reusedBytes: number;
+  readonly newBytes: number;
+}
+
+export interface ArchiveBackupResult {
+  readonly archive: ArchiveMap;
+  readonly counters: ArchiveProgress;
+}
+
 export interface JobControl<Progress> {
   /** Called about every 250 ms, and once at the end. */
   readonly onProgress?: (progress: Progress) => void;
@@ -104,6 +143,11 @@ export interface JobControl<Progress> {
 /** Writes the chunks of one snapshot. Several volumes go through it one after the other or at once. */
 export interface SnapshotWriter {
   backupVolume(options: VolumeBackupOptions, control?: JobControl<VolumeProgress>): Promise<VolumeBackupResult>;
+  /**
+   * Reads a tar stream to its end. E_ARCHIVE_INVALID where it is none that can be kept; silence of the stream is no error, `signal`
+   * stops the wait.
+   */
+  backupArchive(options: ArchiveBackupOptions, control?: JobControl<ArchiveProgress>): Promise<ArchiveBackupResult>;
   /** Packs, then index segments, durable. After it, and only after it, a snapshot may refer to what was written. */
   flush(): Promise<{ addedBytes: number }>;
   /** Gives up what is unfinished and removes its temporary files. Harmless after flush. */
@@ -150,6 +194,11 @@ export interface ChunkStore {
   ): Promise<CopyProgress>;
   /** Reads every chunk that the map refers to; damages are collected, not thrown. */
   verifyVolume(map: VolumeMap, control?: JobControl<CopyProgress>): Promise<{ chunks: number; damages: Damage[] }>;
+  /** The same for both streams of an archive; the catalogue must tell of as many members and bytes as there are. */
+  verifyArchive(
+    archive: ArchiveMap,
+    control?: JobControl<CopyProgress>,
+  ): Promise<{ chunks: number; damages: Damage[] }>;
   /** Reads every pack: its name, its table, and with `decode` every chunk in it. */
   verifyPacks(options: { readonly decode: boolean }, control?: JobControl<CopyProgress>): Promise<VerifyResult>;
   statistics(): Promise<StoreStatistics>;

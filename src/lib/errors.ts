@@ -182,6 +182,11 @@ export const ERRORS = {
     actor: 'admin',
     hint: "a disk's map is damaged; restore another backup and run vzvault verify",
   },
+  E_CATALOGUE_DAMAGED: {
+    retryable: false,
+    actor: 'admin',
+    hint: "the catalogue of a container's archive is damaged; restore another backup and run vzvault verify",
+  },
   E_SUITE_UNKNOWN: {
     retryable: false,
     actor: 'admin',
@@ -207,6 +212,16 @@ export const ERRORS = {
     retryable: true,
     actor: 'admin',
     hint: 'the disk stopped answering; check the storage that the guest lives on',
+  },
+  E_ARCHIVE_INVALID: {
+    retryable: true,
+    actor: 'admin',
+    hint: 'what tar sent is no archive that can be kept; look for what ended tar, or for the member that is named',
+  },
+  E_ARCHIVE_SOURCE: {
+    retryable: true,
+    actor: 'admin',
+    hint: "tar failed to read the container's files; its messages stand in the task log",
   },
   E_TARGET_WRITE: { retryable: true, actor: 'admin', hint: 'writing the restored data failed; check the target' },
   E_TARGET_EXISTS: { retryable: false, actor: 'admin', hint: 'the target exists already; name another or remove it' },

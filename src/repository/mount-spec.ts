@@ -1,11 +1,20 @@
 /**
  * What vzvault-fuse is to show: the mount spec (docs/mount.md) made from snapshots. Pure.
  *
- * Each volume becomes a file `NAME.raw`, each stored configuration a file of its own name.
+ * Each volume becomes a file `NAME.raw`, each archive a file `NAME.tar` and a directory `NAME`, each stored configuration a file of its own
+ * name.
  */
 
+import type { StreamMap } from '../engine/types.js';
 import type { SnapshotDocument } from './snapshot-document.js';
 
+/** An archive as a mount needs it: its two streams. */
+export interface MountArchive {
+  readonly data: StreamMap;
+  readonly catalogue: StreamMap;
+}
+
+/** One of `volume`, `archiveTar`, `archiveTree` and `contentBase64`. */
 export interface MountNode {
   /** Relative to the mount, `/`-separated. */
   readonly path: string;
@@ -15,6 +24,10 @@ export interface MountNode {
     readonly levels: number;
     readonly rootId: string;
   };
+  /** The archive as one tar file. */
+  readonly archiveTar?: MountArchive;
+  /** The archive as a directory. */
+  readonly archiveTree?: MountArchive;
   readonly contentBase64?: string;
   readonly modifiedSeconds: number;
 }
@@ -34,6 +47,20 @@ export interface MountSpec {
 /** The file that shows a volume. */
 export function volumeFileName(volume: string): string {
   return `${volume}.raw`;
+}
+
+/** The two faces of an archive below `prefix`: `NAME.tar` and `NAME`. */
+export function archiveNodes(
+  archive: MountArchive & { readonly name: string },
+  modifiedSeconds: number,
+  prefix = '',
+): MountNode[] {
+  const stream = ({ sizeBytes, levels, rootId }: StreamMap): StreamMap => ({ sizeBytes, levels, rootId });
+  const streams = { data: stream(archive.data), catalogue: stream(archive.catalogue) };
+  return [
+    { path: `${prefix}${archive.name}.tar`, archiveTar: streams, modifiedSeconds },
+    { path: prefix + archive.name, archiveTree: streams, modifiedSeconds },
+  ];
 }
 
 /** The files of one snapshot below `prefix` ('' or a path that ends in `/`). */

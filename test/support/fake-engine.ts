@@ -3,8 +3,14 @@
  * kept whole by their digest. Only regular files can be backed up.
  */
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
+import { buffer } from 'node:stream/consumers';
 import type {
+  ArchiveBackupOptions,
+  ArchiveBackupResult,
+  ArchiveMap,
+  ArchiveProgress,
   ChunkStore,
   CopyProgress,
   JobControl,
@@ -42,10 +48,20 @@ export class FakeEngine implements RepositoryEngine {
   }
 }
 
-export type Point = 'backupVolume' | 'flush' | 'restoreVolume' | 'verifyVolume' | 'verifyPacks' | 'refresh';
+export type Point =
+  | 'backupVolume'
+  | 'backupArchive'
+  | 'flush'
+  | 'restoreVolume'
+  | 'verifyVolume'
+  | 'verifyArchive'
+  | 'verifyPacks'
+  | 'refresh';
 
 export class FakeChunkStore implements ChunkStore {
   readonly volumes = new Map<string, Buffer>();
+  /** Tar streams as they came, by the root of their data. */
+  readonly archives = new Map<string, Buffer>();
   /** Runs at each of these points of work; what it throws, the work throws. */
   fault: (point: Point) => void | Promise<void> = () => undefined;
   /** What verify shall find. */
@@ -61,6 +77,12 @@ export class FakeChunkStore implements ChunkStore {
       backupVolume: async (options, control) => {
         await this.fault('backupVolume');
         const result = await this.#backup(options, control);
+        addedBytes += result.counters.newBytes;
+        return result;
+      },
+      backupArchive: async (options, control) => {
+        await this.fault('backupArchive');
+        const result = await this.#backupArchive(options, control);
         addedBytes += result.counters.newBytes;
         return result;
       },
@@ -102,6 +124,23 @@ export class FakeChunkStore implements ChunkStore {
     return { map: { sizeBytes, chunkSizeBytes, levels: mapLevels(sizeBytes, chunkSizeBytes), rootId }, counters };
   }
 
+  /** Takes any bytes for a tar stream of one member. */
+  async #backupArchive(
+    options: ArchiveBackupOptions,
+    control?: JobControl<ArchiveProgress>,
+  ): Promise<ArchiveBackupResult> {
+    const bytes = await buffer(createReadStream('', { fd: options.fd, autoClose: false, signal: control?.signal }));
+    const rootId = createHash('sha256').update(bytes).digest('hex');
+    const isKnown = this.archives.has(rootId);
+    this.archives.set(rootId, bytes);
+    const readBytes = bytes.length;
+    const newBytes = isKnown ? 0 : readBytes;
+    const counters = { members: 1, readBytes, zeroBytes: 0, reusedBytes: readBytes - newBytes, newBytes };
+    control?.onProgress?.(counters);
+    const stream = { sizeBytes: readBytes, levels: 1, rootId };
+    return { archive: { members: 1, data: stream, catalogue: stream }, counters };
+  }
+
   async restoreVolume(
     map: VolumeMap,
     target: { path: string; overwrite: boolean },
@@ -122,6 +161,12 @@ export class FakeChunkStore implements ChunkStore {
     const isThere = map.rootId === ZERO_ID || this.volumes.has(map.rootId);
     const damage = { code: 'E_CHUNK_MISSING', message: `map node ${map.rootId} is missing` };
     return { chunks: 1, damages: isThere ? [] : [damage] };
+  }
+
+  async verifyArchive({ data }: ArchiveMap): ReturnType<ChunkStore['verifyArchive']> {
+    await this.fault('verifyArchive');
+    const damage = { code: 'E_CHUNK_MISSING', message: `map node ${data.rootId} is missing` };
+    return { chunks: 2, damages: this.archives.has(data.rootId) ? [] : [damage] };
   }
 
   async verifyPacks(): Promise<VerifyResult> {

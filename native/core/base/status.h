@@ -54,11 +54,14 @@ namespace vzv {
   X(E_PACK_MISSING)        \
   X(E_SEGMENT_DAMAGED)     \
   X(E_MAP_DAMAGED)         \
+  X(E_CATALOGUE_DAMAGED)   \
   X(E_SUITE_UNKNOWN)       \
   X(E_SOURCE_UNREACHABLE)  \
   X(E_SOURCE_READ)         \
   X(E_SOURCE_SIZE)         \
   X(E_SOURCE_STALLED)      \
+  X(E_ARCHIVE_INVALID)     \
+  X(E_ARCHIVE_SOURCE)      \
   X(E_TARGET_WRITE)        \
   X(E_TARGET_EXISTS)       \
   X(E_MOUNT_FAILED)        \

@@ -56,8 +56,8 @@ Result<Put> ChunkWriter::put(ChunkType type, const Id& id, ByteSpan plain) {
 }
 
 std::uint64_t ChunkWriter::target_bytes(ChunkType type) const {
-  return type == ChunkType::kData ? options_.pack_target_bytes
-                                  : std::min(options_.pack_target_bytes, limits::kMapPackTargetBytes);
+  return is_metadata(type) ? std::min(options_.pack_target_bytes, limits::kMapPackTargetBytes)
+                           : options_.pack_target_bytes;
 }
 
 Status ChunkWriter::store(const ChunkKey& key, ByteSpan plain) {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { snapshotNodes, type MountSpec } from '../../../src/repository/mount-spec.js';
+import { archiveNodes, snapshotNodes, type MountSpec } from '../../../src/repository/mount-spec.js';
 import { findMountProgram, startMount, type StartMountOptions } from '../../../src/repository/mount.js';
 import { rejectsWith, throwsWith } from '../../support/assertions.js';
 import { documentOf, idOf } from '../../support/documents.js';
@@ -115,5 +115,18 @@ describe('what a mount shows of a snapshot', () => {
     assert.deepEqual(nodes[0]?.volume, { sizeBytes: 1000, chunkSizeBytes: 524288, levels: 1, rootId: 'a'.repeat(64) });
     assert.equal(Buffer.from(nodes[2]?.contentBase64 ?? '', 'base64').toString(), 'memory: 512\nname: büro\n');
     assert.equal(nodes[2]?.modifiedSeconds, idOf(100).timeSeconds);
+  });
+
+  it('is a tar file and a directory for each archive', () => {
+    const stream = (sizeBytes: number): { sizeBytes: number; levels: number; rootId: string } => ({
+      sizeBytes,
+      levels: 1,
+      rootId: 'b'.repeat(64),
+    });
+    const streams = { data: stream(7), catalogue: stream(9) };
+    assert.deepEqual(archiveNodes({ name: 'root', ...streams }, 60, 'lxc/101/x/'), [
+      { path: 'lxc/101/x/root.tar', archiveTar: streams, modifiedSeconds: 60 },
+      { path: 'lxc/101/x/root', archiveTree: streams, modifiedSeconds: 60 },
+    ]);
   });
 });
