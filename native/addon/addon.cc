@@ -10,6 +10,7 @@ namespace {
 Napi::Object load(Napi::Env env, Napi::Object exports) {
   using namespace vzv::addon;
   MainQueue::create(env);
+  export_archive_jobs(env, exports);
   export_backup_job(env, exports);
   export_directory(env, exports);
   export_job(env, exports);

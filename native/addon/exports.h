@@ -5,6 +5,7 @@
 
 namespace vzv::addon {
 
+void export_archive_jobs(Napi::Env env, Napi::Object exports);
 void export_backup_job(Napi::Env env, Napi::Object exports);
 void export_directory(Napi::Env env, Napi::Object exports);
 void export_job(Napi::Env env, Napi::Object exports);

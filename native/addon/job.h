@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "addon/store.h"
 #include "core/base/cancel.h"
@@ -21,6 +22,7 @@ inline constexpr const char* kJobThreadName = "vzv-job";
 struct Job {
   CancelToken cancel;
   BackupCounters backup;
+  ArchiveCounters archive;
   CopyCounters copy;
   // Of a backup whose dirty regions JavaScript brings. JavaScript thread only; its thread has a reference of its own.
   std::shared_ptr<RegionQueue> regions;
@@ -53,5 +55,7 @@ std::int64_t number_field(const Napi::Object& object, const char* name);
 
 Napi::Object backup_progress_of(Napi::Env env, const BackupCounters& counters);
 Napi::Object copy_progress_of(Napi::Env env, const CopyCounters& counters);
+// What a verification found; of `unlisted` more only the number.
+Napi::Array to_damages(Napi::Env env, const std::vector<Status>& damages, std::uint64_t unlisted);
 
 }  // namespace vzv::addon

@@ -10,6 +10,20 @@
 
 namespace vzv::addon {
 
+Napi::Array to_damages(Napi::Env env, const std::vector<Status>& damages, std::uint64_t unlisted) {
+  Napi::Array array = Napi::Array::New(env);
+  const auto add = [&](std::string_view code, const std::string& message) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("code", std::string(code));
+    object.Set("message", message);
+    array.Set(array.Length(), object);
+  };
+  for (const Status& damage : damages) add(code_name(damage.code()), damage.message());
+  if (unlisted > 0)
+    add(code_name(damages.back().code()), "and " + std::to_string(unlisted) + " more that are not listed");
+  return array;
+}
+
 namespace {
 
 Napi::Value restore(const Napi::CallbackInfo& info) {
@@ -27,20 +41,6 @@ Napi::Value restore(const Napi::CallbackInfo& info) {
         return or_nothing(restore_volume(reader, *call.on->reader, target, call.job->copy, call.job->cancel));
       },
       [call](Napi::Env inner, Nothing) -> Napi::Value { return copy_progress_of(inner, call.job->copy); });
-}
-
-Napi::Array to_damages(Napi::Env env, const std::vector<Status>& damages, std::uint64_t unlisted) {
-  Napi::Array array = Napi::Array::New(env);
-  const auto add = [&](std::string_view code, const std::string& message) {
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("code", std::string(code));
-    object.Set("message", message);
-    array.Set(array.Length(), object);
-  };
-  for (const Status& damage : damages) add(code_name(damage.code()), damage.message());
-  if (unlisted > 0)
-    add(code_name(damages.back().code()), "and " + std::to_string(unlisted) + " more that are not listed");
-  return array;
 }
 
 Napi::Value verify_one_volume(const Napi::CallbackInfo& info) {

@@ -7,9 +7,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "core/base/limits.h"
+#include "fuse/open_volume.h"
 
 namespace vzv::fuse {
 namespace {
@@ -20,11 +24,6 @@ constexpr std::uint64_t kBlockBytes = 512;        // of st_blocks
 constexpr std::uint32_t kStatBlockBytes = 4'096;  // what statfs counts in
 constexpr unsigned kBackgroundRequests = 64;      // read-ahead requests that the kernel may keep in flight
 
-// "bytes 0 to 4096"
-std::string describe_range(std::uint64_t offset, std::uint64_t length) {
-  return "bytes " + std::to_string(offset) + " to " + std::to_string(offset + length);
-}
-
 }  // namespace
 
 const fuse_lowlevel_ops& FileSystem::operations() {
@@ -33,12 +32,16 @@ const fuse_lowlevel_ops& FileSystem::operations() {
     operations.init = init;
     operations.lookup = lookup;
     operations.getattr = getattr;
+    operations.readlink = readlink;
     operations.open = open;
     operations.release = release;
     operations.read = read;
     operations.lseek = lseek;
     operations.opendir = opendir;
     operations.readdir = readdir;
+    operations.readdirplus = readdirplus;
+    operations.getxattr = getxattr;
+    operations.listxattr = listxattr;
     operations.statfs = statfs;
     return operations;
   }();
@@ -47,11 +50,10 @@ const fuse_lowlevel_ops& FileSystem::operations() {
 
 RequestCounters FileSystem::counters() const {
   RequestCounters counters;
-  counters.reads = reads_.load(std::memory_order_relaxed);
-  counters.read_bytes = read_bytes_.load(std::memory_order_relaxed);
-  counters.faults = faults_.load(std::memory_order_relaxed);
-  const std::lock_guard lock(mutex_);
-  counters.open_files = open_files_.size();
+  counters.reads = open_files_.reads();
+  counters.read_bytes = open_files_.read_bytes();
+  counters.faults = faults_.count();
+  counters.open_files = open_files_.count();
   return counters;
 }
 
@@ -62,9 +64,11 @@ void FileSystem::init(void*, fuse_conn_info* connection) {
   connection->max_background = kBackgroundRequests;
   connection->congestion_threshold = kBackgroundRequests * 3 / 4;
   connection->time_gran = 1'000'000'000;
+  // With default_permissions the kernel then also minds the ACLs of an archive's members, whose mode tells less.
+  if ((connection->capable & FUSE_CAP_POSIX_ACL) != 0) connection->want |= FUSE_CAP_POSIX_ACL;
 }
 
-void FileSystem::attributes(Node& node, struct stat& attributes) {
+bool FileSystem::attributes(fuse_req_t request, Node& node, struct stat& attributes) {
   attributes = {};
   attributes.st_ino = node.inode;
   attributes.st_uid = getuid();
@@ -74,148 +78,112 @@ void FileSystem::attributes(Node& node, struct stat& attributes) {
   if (const Directory* directory = node.directory()) {
     attributes.st_mode = S_IFDIR | 0550;
     attributes.st_nlink = 2 + directory->subdirectories;
-    return;
+    return true;
   }
   attributes.st_mode = S_IFREG | 0440;
   attributes.st_nlink = 1;
-  attributes.st_size = static_cast<off_t>(node.size_bytes());
-  VolumeFile* volume = node.volume();
-  const std::uint64_t allocated_bytes = volume != nullptr ? volume->allocated_bytes() : node.size_bytes();
+  std::uint64_t allocated_bytes = 0;
+  if (VolumeFile* volume = node.volume()) {
+    attributes.st_size = static_cast<off_t>(volume->geometry().size_bytes);
+    allocated_bytes = volume->allocated_bytes();
+  } else if (ArchiveTar* tar = node.tar()) {
+    const Result<std::shared_ptr<const TarLayout>> layout = tar->layout();
+    if (!layout.ok()) {
+      faults_.reply(request, "telling the size", tar->path(), layout.status());
+      return false;
+    }
+    allocated_bytes = (*layout)->size_bytes();
+    attributes.st_size = static_cast<off_t>(allocated_bytes);
+  } else if (const Bytes* bytes = node.file()) {
+    allocated_bytes = bytes->size();
+    attributes.st_size = static_cast<off_t>(allocated_bytes);
+  }
   attributes.st_blocks = static_cast<blkcnt_t>((allocated_bytes + kBlockBytes - 1) / kBlockBytes);
+  return true;
 }
 
 void FileSystem::lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   FileSystem& self = of(request);
+  if (is_tree_inode(parent)) return self.trees_.lookup(request, parent, name);
   fuse_entry_param entry{};
   entry.attr_timeout = entry.entry_timeout = kValidSeconds;
   // Inode 0 says that there is no such name, and for how long.
   if (Node* node = self.tree_.find_child(parent, name)) {
-    entry.ino = node->inode;
-    self.attributes(*node, entry.attr);
+    if (const ArchiveRoot* root = node->archive_root()) {
+      if (!self.trees_.describe_root(request, root->ordinal, entry)) return;
+    } else {
+      entry.ino = node->inode;
+      if (!self.attributes(request, *node, entry.attr)) return;
+    }
   }
   fuse_reply_entry(request, &entry);
 }
 
 void FileSystem::getattr(fuse_req_t request, fuse_ino_t inode, fuse_file_info*) {
   FileSystem& self = of(request);
+  if (is_tree_inode(inode)) return self.trees_.getattr(request, inode);
   Node* node = self.tree_.find(inode);
   if (node == nullptr) {
     fuse_reply_err(request, ENOENT);
     return;
   }
   struct stat attributes;
-  self.attributes(*node, attributes);
-  fuse_reply_attr(request, &attributes, kValidSeconds);
+  if (self.attributes(request, *node, attributes)) fuse_reply_attr(request, &attributes, kValidSeconds);
+}
+
+void FileSystem::readlink(fuse_req_t request, fuse_ino_t inode) {
+  if (is_tree_inode(inode)) return of(request).trees_.readlink(request, inode);
+  fuse_reply_err(request, EINVAL);
 }
 
 void FileSystem::open(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
   FileSystem& self = of(request);
+  if ((info->flags & O_ACCMODE) != O_RDONLY) {
+    fuse_reply_err(request, EROFS);
+    return;
+  }
+  if (is_tree_inode(inode)) return self.trees_.open(request, inode, info);
   Node* node = self.tree_.find(inode);
   if (node == nullptr || node->directory() != nullptr) {
     fuse_reply_err(request, node == nullptr ? ENOENT : EISDIR);
     return;
   }
-  if ((info->flags & O_ACCMODE) != O_RDONLY) {
-    fuse_reply_err(request, EROFS);
-    return;
+  self.open_node(request, *node, info);
+}
+
+void FileSystem::open_node(fuse_req_t request, Node& node, fuse_file_info* info) {
+  std::unique_ptr<OpenFile> file;
+  if (VolumeFile* volume = node.volume()) {
+    file = std::make_unique<OpenVolume>(*volume, pool_);
+  } else if (ArchiveTar* tar = node.tar()) {
+    Result<std::shared_ptr<const TarLayout>> layout = tar->layout();
+    if (!layout.ok()) {
+      faults_.reply(request, "opening", tar->path(), layout.status());
+      return;
+    }
+    file = tar->open(std::move(layout).value(), pool_);
+  } else {
+    file = std::make_unique<OpenBytes>(*node.file());
   }
-  auto file = std::make_unique<OpenFile>(*node);
-  if (VolumeFile* volume = node->volume()) file->stream.emplace(*volume, self.pool_);
-  info->fh = reinterpret_cast<std::uint64_t>(file.get());
-  info->keep_cache = 1;
-  info->noflush = 1;
-  const std::uint64_t handle = info->fh;
-  {
-    const std::lock_guard lock(self.mutex_);
-    self.open_files_.emplace(handle, std::move(file));
-  }
-  if (fuse_reply_open(request, info) == -ENOENT) {
-    // The opener was interrupted: no release will come.
-    const std::lock_guard lock(self.mutex_);
-    self.open_files_.erase(handle);
-  }
+  open_files_.reply(request, info, std::move(file));
 }
 
 void FileSystem::release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
-  FileSystem& self = of(request);
-  std::unique_ptr<OpenFile> file;
-  {
-    const std::lock_guard lock(self.mutex_);
-    const auto found = self.open_files_.find(info->fh);
-    if (found != self.open_files_.end()) {
-      file = std::move(found->second);
-      self.open_files_.erase(found);
-    }
-  }
-  fuse_reply_err(request, 0);
+  of(request).open_files_.release(request, *info);
 }
 
 void FileSystem::read(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
-  FileSystem& self = of(request);
-  OpenFile& file = *reinterpret_cast<OpenFile*>(info->fh);
-  const std::uint64_t size_bytes = file.node.size_bytes();
-  const auto begin = static_cast<std::uint64_t>(offset);
-  self.reads_.fetch_add(1, std::memory_order_relaxed);
-  if (begin >= size_bytes) {
-    fuse_reply_buf(request, nullptr, 0);
-    return;
-  }
-  const std::uint64_t length = std::min<std::uint64_t>(size, size_bytes - begin);
-  self.read_bytes_.fetch_add(length, std::memory_order_relaxed);
-  if (const Bytes* bytes = file.node.file()) {
-    fuse_reply_buf(request, reinterpret_cast<const char*>(bytes->data() + begin), length);
-    return;
-  }
-  self.read_volume(request, file, begin, length);
-}
-
-void FileSystem::read_volume(fuse_req_t request, OpenFile& file, std::uint64_t offset, std::uint64_t length) {
-  thread_local Bytes buffer;  // one of kMountReadMaxBytes for each of the bounded number of threads
-  if (buffer.size() < length) buffer.resize(std::max<std::uint64_t>(length, limits::kMountReadMaxBytes));
-  VolumeFile& volume = *file.node.volume();
-  if (length > 0) file.stream->note(offset, length);
-  const Status status = volume.read(offset, std::span(buffer).first(length));
-  if (!status.ok()) {
-    fail(request, volume, "reading " + describe_range(offset, length), status);
-    return;
-  }
-  fuse_reply_buf(request, reinterpret_cast<const char*>(buffer.data()), length);
-}
-
-void FileSystem::fail(fuse_req_t request, const VolumeFile& volume, const std::string& doing, const Status& status) {
-  faults_.fetch_add(1, std::memory_order_relaxed);
-  log_.fault(volume.path() + ": " + status.message(), doing + " of " + volume.path(), status);
-  fuse_reply_err(request, EIO);
+  of(request).open_files_.read(request, size, offset, *info);
 }
 
 void FileSystem::lseek(fuse_req_t request, fuse_ino_t, off_t offset, int whence, fuse_file_info* info) {
-  FileSystem& self = of(request);
-  const OpenFile& file = *reinterpret_cast<OpenFile*>(info->fh);
-  const std::uint64_t size_bytes = file.node.size_bytes();
-  if (whence != SEEK_DATA && whence != SEEK_HOLE) {
-    fuse_reply_err(request, EINVAL);
-  } else if (offset < 0 || static_cast<std::uint64_t>(offset) >= size_bytes) {
-    fuse_reply_err(request, ENXIO);
-  } else if (VolumeFile* volume = file.node.volume()) {
-    self.seek_volume(request, *volume, static_cast<std::uint64_t>(offset), whence);
-  } else {
-    fuse_reply_lseek(request, whence == SEEK_DATA ? offset : static_cast<off_t>(size_bytes));
-  }
-}
-
-void FileSystem::seek_volume(fuse_req_t request, VolumeFile& volume, std::uint64_t offset, int whence) {
-  const Result<std::uint64_t> found = whence == SEEK_DATA ? volume.seek_data(offset) : volume.seek_hole(offset);
-  if (!found.ok()) {
-    fail(request, volume, "looking for data and holes from byte " + std::to_string(offset), found.status());
-  } else if (whence == SEEK_DATA && *found >= volume.geometry().size_bytes) {
-    fuse_reply_err(request, ENXIO);
-  } else {
-    fuse_reply_lseek(request, static_cast<off_t>(*found));
-  }
+  of(request).open_files_.lseek(request, offset, whence, *info);
 }
 
 void FileSystem::opendir(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
-  const Node* node = of(request).tree_.find(inode);
+  FileSystem& self = of(request);
+  if (is_tree_inode(inode)) return self.trees_.opendir(request, inode, info);
+  const Node* node = self.tree_.find(inode);
   if (node == nullptr || node->directory() == nullptr) {
     fuse_reply_err(request, node == nullptr ? ENOENT : ENOTDIR);
     return;
@@ -225,38 +193,63 @@ void FileSystem::opendir(fuse_req_t request, fuse_ino_t inode, fuse_file_info* i
   fuse_reply_open(request, info);
 }
 
-// Positions: 0 is ".", 1 is "..", then the children in the order of their names.
 void FileSystem::readdir(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info*) {
-  NodeTree& tree = of(request).tree_;
-  const Node* node = tree.find(inode);
+  of(request).list_directory(request, inode, size, offset, false);
+}
+
+void FileSystem::readdirplus(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info*) {
+  of(request).list_directory(request, inode, size, offset, true);
+}
+
+// Positions: 0 is ".", 1 is "..", then the children in the order of their names. Attributes come when they are asked
+// for: those of an archive cost a pass over its catalogue.
+void FileSystem::list_directory(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, bool plus) {
+  if (is_tree_inode(inode)) return trees_.readdir(request, inode, size, offset, plus);
+  const Node* node = tree_.find(inode);
   const Directory* directory = node == nullptr ? nullptr : node->directory();
   if (directory == nullptr) {
     fuse_reply_err(request, ENOTDIR);
     return;
   }
-  Bytes buffer(std::min<std::size_t>(size, limits::kMountReadMaxBytes));
+  std::vector<char> buffer(std::min<std::size_t>(size, limits::kMountReadMaxBytes));
   std::size_t used = 0;
   const std::size_t entries = directory->order.size() + 2;
   for (auto position = static_cast<std::size_t>(std::max<off_t>(offset, 0)); position < entries; ++position) {
-    struct stat attributes {};
-    std::string name;
+    fuse_entry_param entry{};  // inode 0: the name and the type alone
+    std::string name = position == 0 ? "." : "..";
     if (position < 2) {
-      attributes.st_ino = position == 0 ? node->inode : node->parent;
-      attributes.st_mode = S_IFDIR;
-      name = position == 0 ? "." : "..";
+      entry.attr.st_ino = position == 0 ? node->inode : node->parent;
+      entry.attr.st_mode = S_IFDIR;
     } else {
       const auto& child = directory->order[position - 2];
-      attributes.st_ino = child->second;
-      attributes.st_mode = tree.find(child->second)->directory() != nullptr ? S_IFDIR : S_IFREG;
+      const Node& found = *tree_.find(child->second);
+      entry.attr.st_ino = found.inode;
+      entry.attr.st_mode = found.directory() != nullptr || found.archive_root() != nullptr ? S_IFDIR : S_IFREG;
       name = child->first;
     }
-    const std::size_t needed =
-        fuse_add_direntry(request, reinterpret_cast<char*>(buffer.data() + used), buffer.size() - used, name.c_str(),
-                          &attributes, static_cast<off_t>(position + 1));
-    if (needed > buffer.size() - used) break;
+    char* const at = buffer.data() + used;
+    const std::size_t room = buffer.size() - used;
+    const auto next = static_cast<off_t>(position + 1);
+    const std::size_t needed = plus ? fuse_add_direntry_plus(request, at, room, name.c_str(), &entry, next)
+                                    : fuse_add_direntry(request, at, room, name.c_str(), &entry.attr, next);
+    if (needed > room) break;
     used += needed;
   }
-  fuse_reply_buf(request, reinterpret_cast<const char*>(buffer.data()), used);
+  fuse_reply_buf(request, buffer.data(), used);
+}
+
+void FileSystem::getxattr(fuse_req_t request, fuse_ino_t inode, const char* name, std::size_t size) {
+  if (is_tree_inode(inode)) return of(request).trees_.getxattr(request, inode, name, size);
+  fuse_reply_err(request, ENODATA);
+}
+
+void FileSystem::listxattr(fuse_req_t request, fuse_ino_t inode, std::size_t size) {
+  if (is_tree_inode(inode)) return of(request).trees_.listxattr(request, inode, size);
+  if (size == 0) {
+    fuse_reply_xattr(request, 0);
+  } else {
+    fuse_reply_buf(request, nullptr, 0);
+  }
 }
 
 void FileSystem::statfs(fuse_req_t request, fuse_ino_t) {

@@ -78,10 +78,13 @@ std::string statistics(const ChunkReader& chunks, const FileSystem& file_system,
   const RequestCounters requests = file_system.counters();
   return "stats chunks_read=" + std::to_string(store.chunks_read) +
          " stored_bytes_read=" + std::to_string(store.stored_bytes_read) +
-         " cache_hits=" + std::to_string(store.cache_hits) + " reads=" + std::to_string(requests.reads) +
-         " read_bytes=" + std::to_string(requests.read_bytes) + " faults=" + std::to_string(requests.faults) +
-         " open_files=" + std::to_string(requests.open_files) + " fetched_ahead=" + std::to_string(pool.fetched()) +
-         " log_lines_dropped=" + std::to_string(log.dropped());
+         " cache_hits=" + std::to_string(store.cache_hits) +
+         " data_bytes_decoded=" + std::to_string(store.data_bytes_decoded) +
+         " map_bytes_decoded=" + std::to_string(store.map_bytes_decoded) +
+         " catalogue_bytes_decoded=" + std::to_string(store.catalogue_bytes_decoded) +
+         " reads=" + std::to_string(requests.reads) + " read_bytes=" + std::to_string(requests.read_bytes) +
+         " faults=" + std::to_string(requests.faults) + " open_files=" + std::to_string(requests.open_files) +
+         " fetched_ahead=" + std::to_string(pool.fetched()) + " log_lines_dropped=" + std::to_string(log.dropped());
 }
 
 // Says so once, and lets go of the pipe: its reader may wait for the end.

@@ -134,9 +134,53 @@ Result<VolumeSpec> parse_volume(const Json& json, const std::string& where) {
   return VolumeSpec{*geometry, *id};
 }
 
+Result<StreamMap> parse_stream(const Json& json, const std::string& where) {
+  VZV_TRY(check_fields(json, where, {"sizeBytes", "levels", "rootId"}));
+  Fields fields(json, where);
+  StreamMap map;
+  map.size_bytes = fields.integer("sizeBytes", 0, kSizeMaxBytes);
+  map.levels = static_cast<unsigned>(fields.integer("levels", 1, limits::kStreamLevelsMax));
+  const std::string root = fields.text("rootId");
+  VZV_TRY(fields.status());
+  const std::optional<Id> id = Id::from_hex(root);
+  if (!id) return invalid(where, "field rootId is not 64 lower-case hex digits");
+  map.root = *id;
+  const Status possible = check_stream_map(map);
+  if (!possible.ok()) return invalid(where, "is impossible: " + possible.message());
+  return map;
+}
+
+Result<ArchiveSpec> parse_archive(const Json& json, const std::string& where) {
+  VZV_TRY(check_fields(json, where, {"data", "catalogue"}));
+  if (!json.contains("data") || !json.contains("catalogue")) return invalid(where, "needs data and catalogue");
+  const Result<StreamMap> data = parse_stream(json.at("data"), where + " data");
+  if (!data.ok()) return data.status();
+  const Result<StreamMap> catalogue = parse_stream(json.at("catalogue"), where + " catalogue");
+  if (!catalogue.ok()) return catalogue.status();
+  return ArchiveSpec{*data, *catalogue};
+}
+
+Result<Bytes> parse_content(Fields& fields, const std::string& where) {
+  const std::string text = fields.text("contentBase64");
+  VZV_TRY(fields.status());
+  if (text.size() / 4 * 3 > limits::kMountFileMaxBytes + 2) return invalid(where, "field contentBase64 is too long");
+  std::optional<Bytes> bytes = decode_base64(text);
+  if (!bytes) return invalid(where, "field contentBase64 is not base64");
+  return std::move(*bytes);
+}
+
+// What a result answers, as a node's content.
+template <typename Spec, typename T>
+Status take_content(Result<T> parsed, NodeSpec& node) {
+  if (!parsed.ok()) return parsed.status();
+  node.content = Spec{std::move(parsed).value()};
+  return {};
+}
+
 Result<NodeSpec> parse_node(const Json& json, std::size_t position) {
   const std::string where = "node " + std::to_string(position);
-  VZV_TRY(check_fields(json, where, {"path", "volume", "contentBase64", "modifiedSeconds"}));
+  VZV_TRY(
+      check_fields(json, where, {"path", "volume", "archiveTar", "archiveTree", "contentBase64", "modifiedSeconds"}));
   Fields fields(json, where);
   NodeSpec node;
   node.path = fields.text("path");
@@ -144,20 +188,19 @@ Result<NodeSpec> parse_node(const Json& json, std::size_t position) {
   VZV_TRY(fields.status());
   if (const auto problem = path_problem(node.path)) return invalid(where + " path", *problem);
 
-  if (fields.has("volume") == fields.has("contentBase64"))
-    return invalid(where, "needs one of volume and contentBase64");
+  int contents = 0;
+  for (const char* name : {"volume", "archiveTar", "archiveTree", "contentBase64"})
+    contents += fields.has(name) ? 1 : 0;
+  if (contents != 1) return invalid(where, "needs one of volume, archiveTar, archiveTree and contentBase64");
   if (fields.has("volume")) {
-    Result<VolumeSpec> volume = parse_volume(json.at("volume"), where + " volume");
-    if (!volume.ok()) return volume.status();
-    node.content = *volume;
-    return node;
+    VZV_TRY(take_content<VolumeSpec>(parse_volume(json.at("volume"), where + " volume"), node));
+  } else if (fields.has("archiveTar")) {
+    VZV_TRY(take_content<ArchiveTarSpec>(parse_archive(json.at("archiveTar"), where + " archiveTar"), node));
+  } else if (fields.has("archiveTree")) {
+    VZV_TRY(take_content<ArchiveTreeSpec>(parse_archive(json.at("archiveTree"), where + " archiveTree"), node));
+  } else {
+    VZV_TRY(take_content<Bytes>(parse_content(fields, where), node));
   }
-  const std::string text = fields.text("contentBase64");
-  VZV_TRY(fields.status());
-  if (text.size() / 4 * 3 > limits::kMountFileMaxBytes + 2) return invalid(where, "field contentBase64 is too long");
-  std::optional<Bytes> bytes = decode_base64(text);
-  if (!bytes) return invalid(where, "field contentBase64 is not base64");
-  node.content = std::move(*bytes);
   return node;
 }
 

@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/archive/stream_map.h"
 #include "core/base/id.h"
 #include "core/base/status.h"
 #include "core/chunk/volume_geometry.h"
@@ -23,9 +24,22 @@ struct VolumeSpec {
   Id root;
 };
 
+struct ArchiveSpec {
+  StreamMap data;
+  StreamMap catalogue;
+};
+
+// An archive as one tar file, and as a directory.
+struct ArchiveTarSpec {
+  ArchiveSpec archive;
+};
+struct ArchiveTreeSpec {
+  ArchiveSpec archive;
+};
+
 struct NodeSpec {
   std::string path;  // relative, components joined by '/'
-  std::variant<VolumeSpec, Bytes> content;
+  std::variant<VolumeSpec, Bytes, ArchiveTarSpec, ArchiveTreeSpec> content;
   std::int64_t modified_seconds = 0;
 };
 

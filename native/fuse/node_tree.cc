@@ -4,12 +4,6 @@
 
 namespace vzv::fuse {
 
-std::uint64_t Node::size_bytes() const {
-  if (const Bytes* bytes = file()) return bytes->size();
-  if (const VolumeFile* found = volume()) return found->geometry().size_bytes;
-  return 0;
-}
-
 Result<std::unique_ptr<NodeTree>> NodeTree::build(std::vector<NodeSpec> specs, ChunkReader& chunks) {
   auto tree = std::make_unique<NodeTree>();
   auto root = std::make_unique<Node>();
@@ -26,19 +20,35 @@ Result<std::unique_ptr<NodeTree>> NodeTree::build(std::vector<NodeSpec> specs, C
     if (tree->find_child(*parent, name) != nullptr) {
       return Status(Code::E_ARGUMENT_INVALID, "the mount spec has two nodes at " + spec.path);
     }
-    Inode inode;
-    if (const auto* volume = std::get_if<VolumeSpec>(&spec.content)) {
-      inode =
-          tree->append(*parent, name, std::make_unique<VolumeFile>(spec.path, volume->geometry, volume->root, chunks));
-    } else {
-      inode = tree->append(*parent, name, std::move(std::get<Bytes>(spec.content)));
-    }
-    Node* node = tree->find(inode);
-    node->modified_seconds = spec.modified_seconds;
-    tree->total_bytes_ += node->size_bytes();
+    tree->total_bytes_ += tree->add_content(spec, *parent, name, chunks);
+    tree->nodes_.back()->modified_seconds = spec.modified_seconds;
   }
   tree->finish();
   return tree;
+}
+
+// Appends the spec's node; answers how large it is.
+std::uint64_t NodeTree::add_content(NodeSpec& spec, Inode parent, std::string_view name, ChunkReader& chunks) {
+  if (const auto* volume = std::get_if<VolumeSpec>(&spec.content)) {
+    append(parent, name, std::make_unique<VolumeFile>(spec.path, volume->geometry, volume->root, chunks));
+    return volume->geometry.size_bytes;
+  }
+  if (const auto* tar = std::get_if<ArchiveTarSpec>(&spec.content)) {
+    append(parent, name, std::make_unique<ArchiveTar>(std::make_unique<Archive>(spec.path, tar->archive, chunks)));
+    return tar->archive.data.size_bytes;
+  }
+  if (const auto* archive = std::get_if<ArchiveTreeSpec>(&spec.content)) {
+    const std::size_t ordinal =
+        trees_.add(std::make_unique<Archive>(spec.path, archive->archive, chunks), nodes_[parent - 1]->inode);
+    append(parent, name, ArchiveRoot{ordinal});
+    nodes_.back()->inode = tree_inode(ordinal, kTreeRoot);
+    ++std::get<Directory>(nodes_[parent - 1]->content).subdirectories;
+    return archive->archive.data.size_bytes;
+  }
+  Bytes& bytes = std::get<Bytes>(spec.content);
+  const std::uint64_t size_bytes = bytes.size();
+  append(parent, name, std::move(bytes));
+  return size_bytes;
 }
 
 Result<Inode> NodeTree::make_directories(std::string_view path) {
@@ -51,7 +61,7 @@ Result<Inode> NodeTree::make_directories(std::string_view path) {
     if (child == nullptr) {
       at = append(at, name, Directory());
     } else if (child->directory() != nullptr) {
-      at = child->inode;
+      at = child->inode;  // of a directory, the number too
     } else {
       return Status(Code::E_ARGUMENT_INVALID,
                     "the mount spec has a node below the file " + std::string(path.substr(0, end)));

@@ -22,11 +22,11 @@ std::uint64_t ReadAheadPool::window_bytes() const {
   return std::min(limits::kMountReadAheadBytes, budget_bytes_ / streams);
 }
 
-bool ReadAheadPool::request(VolumeFile& volume, std::uint64_t chunk_number) {
+bool ReadAheadPool::request(Prefetched& source, std::uint64_t position) {
   {
     const std::lock_guard lock(mutex_);
     if (stopping_ || running_ == 0 || queue_.size() >= limits::kMountReadAheadQueue) return false;
-    queue_.push_back({&volume, chunk_number});
+    queue_.push_back({&source, position});
   }
   wake_.notify_one();
   return true;
@@ -48,7 +48,7 @@ void ReadAheadPool::run() {
     const Request request = queue_.front();
     queue_.pop_front();
     lock.unlock();
-    request.volume->prefetch(request.chunk_number);
+    request.source->prefetch(request.position);
     fetched_.fetch_add(1, std::memory_order_relaxed);
     lock.lock();
   }

@@ -29,7 +29,7 @@ class ReadAheadPool {
   ~ReadAheadPool();
 
   // False where the queue is full.
-  bool request(VolumeFile& volume, std::uint64_t chunk_number);
+  bool request(Prefetched& source, std::uint64_t position);
   // Drops what waits and ends the threads; nothing is asked for after it. False where one did not end in time, because
   // it hangs in the storage: then the destructor would wait for it. Repeatable.
   bool stop(std::chrono::milliseconds within);
@@ -42,8 +42,8 @@ class ReadAheadPool {
 
  private:
   struct Request {
-    VolumeFile* volume;
-    std::uint64_t chunk_number;
+    Prefetched* source;
+    std::uint64_t position;
   };
   void run();
 

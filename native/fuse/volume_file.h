@@ -13,10 +13,11 @@
 #include "core/chunk/volume_geometry.h"
 #include "core/store/chunk_reader.h"
 #include "core/store/volume_reader.h"
+#include "fuse/prefetched.h"
 
 namespace vzv::fuse {
 
-class VolumeFile {
+class VolumeFile : public Prefetched {
  public:
   // `path` is the file's, for messages.
   VolumeFile(std::string path, const VolumeGeometry& geometry, const Id& root, ChunkReader& chunks);
@@ -34,8 +35,8 @@ class VolumeFile {
 
   // Number of the first chunk with data at or after `chunk_number`; chunk_count() where there is none.
   Result<std::uint64_t> next_data_chunk(std::uint64_t chunk_number);
-  // Brings a chunk into the cache. Its faults are the reader's to tell, once somebody wants the bytes.
-  void prefetch(std::uint64_t chunk_number);
+  // By the chunk's number.
+  void prefetch(std::uint64_t chunk_number) override;
 
   // An estimate of the bytes in chunks with data, exact for a map of one level: the density of a few paths through the
   // map, since counting would read all of it. Where a zero chunk was met, less than the size. Made once; a map that

@@ -9,10 +9,12 @@ import { decodeFrame } from './zstd-frame.js';
 const MIB = 1024 * 1024;
 export const DATA = 1;
 export const MAP_NODE = 2;
+export const CATALOGUE = 3;
 /** Longest plain length by type. */
 const PLAIN_LIMITS = new Map([
   [DATA, 4 * MIB],
-  [MAP_NODE, 8208],
+  [MAP_NODE, 10_256],
+  [CATALOGUE, 4 * MIB],
 ]);
 const STORED_LIMIT = 4 * MIB + 64 * 1024;
 export const PACK_LIMIT = 256 * MIB;

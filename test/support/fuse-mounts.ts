@@ -29,8 +29,12 @@ export const MIB = 1024 * 1024;
 export const GIB = 1024 * MIB;
 
 const nativeBuild = process.env['VZVAULT_NATIVE_BUILD'] ?? join(projectRoot, 'build/native');
-const fuseProgram = join(nativeBuild, 'fuse/vzvault-fuse');
-const fixtureProgram = join(nativeBuild, 'test/fuse/make_fuse_fixture');
+/** A program of the native build. */
+export function nativeProgram(name: string): string {
+  return join(nativeBuild, name);
+}
+const fuseProgram = nativeProgram('fuse/vzvault-fuse');
+const fixtureProgram = nativeProgram('test/fuse/make_fuse_fixture');
 
 export const run = promisify(execFile);
 
@@ -81,7 +85,7 @@ export function makeRepository(
 }
 
 /** Packs of the repository, largest first: of a disk of some size, the first holds data and the last a map. */
-export function packsOf(repository: FixtureRepository): string[] {
+export function packsOf(repository: { readonly path: string }): string[] {
   const root = join(repository.path, 'packs');
   const paths = readdirSync(root).flatMap((part) =>
     readdirSync(join(root, part)).map((name) => join(root, part, name)),

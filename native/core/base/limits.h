@@ -14,8 +14,10 @@ inline constexpr std::uint64_t kMiB = 1024 * kKiB;
 
 // The largest chunk of a volume that `vzvault init` offers; bounds every decode buffer.
 inline constexpr std::uint32_t kDataChunkMaxBytes = 4 * kMiB;
-// A map node of 256 children: 16 bytes of header and 256 ids.
-inline constexpr std::uint32_t kMapNodeMaxBytes = 16 + 256 * 32;
+// A map node of 256 children: 16 bytes of header and 256 ids, with a length beside each in the map of a stream.
+inline constexpr std::uint32_t kMapNodeMaxBytes = 16 + 256 * 40;
+// A piece of a catalogue is as large as a chunk of data may be, so that one decode buffer serves both.
+inline constexpr std::uint32_t kCataloguePieceMaxBytes = 4 * kMiB;
 // What a codec or a suite may add to a plain chunk (a zstd frame around what does not shrink, an authentication tag).
 inline constexpr std::uint32_t kSealOverheadMaxBytes = 64 * kKiB;
 inline constexpr std::uint32_t kStoredChunkMaxBytes = kDataChunkMaxBytes + kSealOverheadMaxBytes;
@@ -29,6 +31,27 @@ inline constexpr std::uint64_t kVolumeChunksMax = 1ULL << 40;
 // Levels of a map over that many chunks.
 inline constexpr unsigned kMapLevelsMax = 5;
 inline constexpr unsigned kMapFanout = 256;
+// Levels of a stream's map over as many chunks, where a node may have no more than 32 children: 32^8 are 2^40.
+inline constexpr unsigned kStreamLevelsMax = 8;
+inline constexpr unsigned kStreamFanoutMin = 32;
+// A path in an archive: sixteen times PATH_MAX, since a tree may be deeper than one path name can say.
+inline constexpr std::size_t kMemberPathMaxBytes = 64 * kKiB;
+// PATH_MAX with its NUL: no symbolic link on Linux is longer.
+inline constexpr std::size_t kSymlinkTargetMaxBytes = 4'095;
+// XATTR_NAME_MAX and XATTR_SIZE_MAX of Linux.
+inline constexpr std::size_t kXattrNameMaxBytes = 255;
+inline constexpr std::size_t kXattrValueMaxBytes = 64 * kKiB;
+// All names and values of one member: 32 attributes of the largest size, half of what a catalogue piece may hold.
+inline constexpr std::size_t kMemberXattrsMaxBytes = 2 * kMiB;
+// An ACL that fills the largest extended attribute has 8,191 entries, each of which takes up to 30 bytes as text.
+inline constexpr std::size_t kAclTextMaxBytes = 256 * kKiB;
+// Extents in one record of a catalogue; those of a file that has more are continued in further records.
+inline constexpr std::size_t kRecordExtentsMax = 16'384;
+// Extents of one file, in memory at 16 bytes each while its record is made: a table of 256 GiB whose 16 KiB pages each
+// end in a hole, which databases make.
+inline constexpr std::size_t kSparseExtentsMax = 1U << 24;
+// Sizes stay exact as numbers in JSON.
+inline constexpr std::uint64_t kArchiveSizeMax = 1ULL << 53;
 // A snapshot document lists a guest's disks and configuration, a log its backup's messages: megabytes would be odd
 // already.
 inline constexpr std::uint32_t kDocumentPlainMaxBytes = 16 * kMiB;
@@ -72,6 +95,17 @@ inline constexpr std::size_t kDurableDirectoriesMax = 4'096;
 inline constexpr std::size_t kNameComponentMaxBytes = 255;
 inline constexpr std::size_t kNameMaxBytes = 4'095;
 
+// A piece of a catalogue ends behind a record that chance chooses, once it has the least; at the latest once it has the
+// most. About 32 KiB: what a changed file costs, and what zstd still compresses well.
+inline constexpr std::size_t kCataloguePieceLeastBytes = 16 * kKiB;
+inline constexpr std::size_t kCataloguePieceMostBytes = 256 * kKiB;
+
+// Extended headers of one member of a tar stream in all: the largest attributes, twice the largest path and ACL, and as
+// much again. What announces more is no archive of a file system.
+inline constexpr std::size_t kTarHeadersMaxBytes = 8 * kMiB;
+// Read from a tar stream in one go.
+inline constexpr std::size_t kTarBufferBytes = 1 * kMiB;
+
 // --- vzvault-fuse (docs/mount.md) ---
 
 // A node of a mount spec takes some 250 bytes of JSON: room for all disks of a thousand guests with a hundred backups
@@ -80,7 +114,7 @@ inline constexpr std::size_t kMountSpecMaxBytes = 64 * kMiB;
 inline constexpr std::size_t kMountNodesMax = 262'144;
 // Eleven JSON values describe a volume; more than twice that many a node is no mount spec.
 inline constexpr std::size_t kMountSpecValuesMax = 24 * kMountNodesMax;
-// The spec's own nesting is 4 levels.
+// The spec's own nesting is 5 levels.
 inline constexpr unsigned kMountSpecDepthMax = 8;
 // A configuration file of a guest is some kilobytes; the RPC lets through no more than this (docs/protocol.md).
 inline constexpr std::size_t kMountFileMaxBytes = 8 * kMiB;
@@ -100,6 +134,19 @@ inline constexpr unsigned kMountThreadsMax = 16;
 inline constexpr unsigned kMountReadAheadThreadsMax = 8;
 // Faults that the log remembers, so as to say each once a minute only.
 inline constexpr std::size_t kMountFaultsRemembered = 4'096;
+
+// Trees of archives that are kept while nobody has them open: 2.5 million members. A tree that goes is built again from
+// its catalogue.
+inline constexpr std::uint64_t kMountTreesBytes = 256 * kMiB;
+// A place in root.tar is remembered for every so many members: 24 bytes each, and a random read passes over half as
+// many.
+inline constexpr std::uint64_t kTarCheckpointMembers = 256;
+// Readers of one root.tar that are kept between reads, each of which knows where it is: tar is one, few will ever run
+// at once.
+inline constexpr std::size_t kMountTarReadersMax = 4;
+// A file of at least this size without holes is an ordinary member of root.tar, which tar unpacks twice as fast as a
+// sparse one; a listing then decodes the chunk at its end, at most 2 MiB.
+inline constexpr std::uint64_t kTarPlainFileMinBytes = 256 * kMiB;
 
 // --- Sources and pipelines ---
 
@@ -135,6 +182,13 @@ inline constexpr std::uint32_t kBackupReadBytes = 1 * kMiB;
 inline constexpr std::uint64_t kBackupBuffersBytes = 32 * kMiB;
 // Reads whose chunks are not in the map yet, since those before them are not (a name and its place each).
 inline constexpr std::uint64_t kBackupWindow = 256;
+// A file that stores at least so much has pieces of its own: unchanged, it is found again wherever it stands. Smaller
+// ones share pieces, which would else be too small to be worth their index entry.
+inline constexpr std::uint64_t kLargeFileBytes = 256 * kKiB;
+// Bytes of an archive that wait to be stored: as many as for a volume. One piece more may come on top.
+inline constexpr std::uint64_t kArchiveBuffersBytes = 32 * kMiB;
+// Pieces that are not in its map yet, since those before them are not: what the small ones of 32 MiB may be.
+inline constexpr std::uint64_t kArchiveWindow = 1'024;
 // Threads that hash, compress and store (or read, decode and write) for one volume. Two, so that one that waits for the
 // disk does not stop the other; four, so that two volumes at once leave a node something for its guests.
 inline constexpr unsigned kWorkersMin = 2;

@@ -26,7 +26,17 @@ struct BackupCounters {
   std::atomic<std::uint64_t> discarded_bytes{0};
 };
 
-// One volume's restore or verification.
+// The backup of an archive. In the end zero + reused + new is the size of its data stream.
+struct ArchiveCounters {
+  std::atomic<std::uint64_t> members{0};
+  // Of the tar stream, headers and padding included.
+  std::atomic<std::uint64_t> read_bytes{0};
+  std::atomic<std::uint64_t> zero_bytes{0};
+  std::atomic<std::uint64_t> reused_bytes{0};
+  std::atomic<std::uint64_t> new_bytes{0};
+};
+
+// The restore of a volume, or the verification of a volume or an archive.
 struct CopyCounters {
   std::atomic<std::uint64_t> total_bytes{0};
   std::atomic<std::uint64_t> processed_bytes{0};

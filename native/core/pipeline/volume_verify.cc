@@ -2,55 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <mutex>
 
-#include "core/base/limits.h"
+#include "core/pipeline/damages.h"
 #include "core/pipeline/map_walk.h"
 
 namespace vzv {
-
-namespace {
-
-// Whether the error says something about what is stored, and not about the storage as a whole.
-bool is_damage(Code code) {
-  switch (code) {
-    case Code::E_CHUNK_DAMAGED:
-    case Code::E_CHUNK_MISSING:
-    case Code::E_PACK_DAMAGED:
-    case Code::E_PACK_MISSING:
-    case Code::E_SEGMENT_DAMAGED:
-    case Code::E_MAP_DAMAGED:
-    case Code::E_SUITE_UNKNOWN:
-    case Code::E_STORAGE_IO:  // a sector that cannot be read is what verification is for
-      return true;
-    default:
-      return false;
-  }
-}
-
-class Damages {
- public:
-  // Success where the status is a damage, otherwise the status.
-  Status take(const Status& status) {
-    if (!is_damage(status.code())) return status;
-    std::lock_guard lock(mutex_);
-    ++result_.damage_count;
-    if (result_.damages.size() < limits::kDamagesListedMax) result_.damages.push_back(status);
-    return {};
-  }
-
-  VolumeVerifyResult result(std::uint64_t chunks) {
-    std::lock_guard lock(mutex_);
-    result_.chunks = chunks;
-    return std::move(result_);
-  }
-
- private:
-  std::mutex mutex_;
-  VolumeVerifyResult result_;  // GUARDED BY mutex_
-};
-
-}  // namespace
 
 Result<VolumeVerifyResult> verify_volume(MapReader& map, ChunkReader& chunks, CopyCounters& counters,
                                          const CancelToken& cancel) {
@@ -85,7 +41,8 @@ Result<VolumeVerifyResult> verify_volume(MapReader& map, ChunkReader& chunks, Co
   };
   VZV_TRY(walk_map(map, cancel, visitor));
   VZV_TRY(cancel.status());
-  return damages.result(chunks_read);
+  Damages::List found = damages.list();
+  return VolumeVerifyResult{chunks_read, found.count, std::move(found.listed)};
 }
 
 }  // namespace vzv

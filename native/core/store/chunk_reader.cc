@@ -52,6 +52,14 @@ Result<ChunkReader::Chunk> ChunkReader::read(const Id& id, ChunkType type, std::
   return loaded;
 }
 
+Result<ChunkReader::Chunk> ChunkReader::read(const Id& id, ChunkType type) {
+  const std::optional<ChunkPlace> place = index_->find(id, type);
+  if (!place) {
+    return Status(Code::E_CHUNK_MISSING, describe_chunk(id, type) + " " + index_->explain_missing(id, type));
+  }
+  return read(id, type, place->plain_bytes);
+}
+
 Result<ChunkReader::Chunk> ChunkReader::load(const Id& id, ChunkType type, std::uint32_t plain_bytes) {
   const std::vector<ChunkPlace> places = index_->find_all(id, type);
   if (places.empty()) {
@@ -87,6 +95,7 @@ Result<ChunkReader::Chunk> ChunkReader::load_from(const ChunkPlace& place, const
   VZV_TRY((*pack)->read_chunk(entry, place.ordinal, *chunk));
   chunks_read_.fetch_add(1, std::memory_order_relaxed);
   stored_bytes_read_.fetch_add(place.stored_bytes, std::memory_order_relaxed);
+  decoded_bytes_.at(static_cast<std::size_t>(place.type)).fetch_add(plain_bytes, std::memory_order_relaxed);
   return Chunk(chunk);
 }
 
@@ -130,8 +139,17 @@ void ChunkReader::keep(const ChunkKey& key, const Chunk& chunk) {
 }
 
 ReadCounters ChunkReader::counters() const {
-  return {chunks_read_.load(std::memory_order_relaxed), stored_bytes_read_.load(std::memory_order_relaxed),
-          cache_hits_.load(std::memory_order_relaxed)};
+  const auto decoded = [this](ChunkType type) {
+    return decoded_bytes_.at(static_cast<std::size_t>(type)).load(std::memory_order_relaxed);
+  };
+  ReadCounters counters;
+  counters.chunks_read = chunks_read_.load(std::memory_order_relaxed);
+  counters.stored_bytes_read = stored_bytes_read_.load(std::memory_order_relaxed);
+  counters.cache_hits = cache_hits_.load(std::memory_order_relaxed);
+  counters.data_bytes_decoded = decoded(ChunkType::kData);
+  counters.map_bytes_decoded = decoded(ChunkType::kMapNode);
+  counters.catalogue_bytes_decoded = decoded(ChunkType::kCatalogue);
+  return counters;
 }
 
 }  // namespace vzv

@@ -6,6 +6,7 @@
 // Thread-safe.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <list>
@@ -23,6 +24,10 @@ struct ReadCounters {
   std::uint64_t chunks_read = 0;  // from packs
   std::uint64_t stored_bytes_read = 0;
   std::uint64_t cache_hits = 0;
+  // Plain bytes of those chunks, by what they hold.
+  std::uint64_t data_bytes_decoded = 0;
+  std::uint64_t map_bytes_decoded = 0;
+  std::uint64_t catalogue_bytes_decoded = 0;
 };
 
 class ChunkReader {
@@ -35,6 +40,8 @@ class ChunkReader {
   // E_CHUNK_MISSING or E_CHUNK_DAMAGED naming chunk, pack and offset; errors of the storage as they are. plain_bytes is
   // what the map says: a chunk of another length is damage. REQUIRES: `id` is not the zero sentinel.
   Result<Chunk> read(const Id& id, ChunkType type, std::uint32_t plain_bytes);
+  // The same for a chunk whose length nothing but the index tells, such as a node of a stream's map.
+  Result<Chunk> read(const Id& id, ChunkType type);
 
   ReadCounters counters() const;
 
@@ -74,6 +81,7 @@ class ChunkReader {
   std::atomic<std::uint64_t> chunks_read_{0};
   std::atomic<std::uint64_t> stored_bytes_read_{0};
   std::atomic<std::uint64_t> cache_hits_{0};
+  std::array<std::atomic<std::uint64_t>, 4> decoded_bytes_{};  // by the type's number
 };
 
 }  // namespace vzv

@@ -9,17 +9,26 @@
 
 namespace vzv {
 
-enum class ChunkType : std::uint8_t { kData = 1, kMapNode = 2 };
-
-inline constexpr std::size_t kChunkTypes = 2;
+enum class ChunkType : std::uint8_t { kData = 1, kMapNode = 2, kCatalogue = 3 };
 
 // Of the byte that stands for a type in the format.
-constexpr bool chunk_type_known(std::uint8_t value) { return value == 1 || value == 2; }
+constexpr bool chunk_type_known(std::uint8_t value) { return value >= 1 && value <= 3; }
 
 // The longest plain length of a chunk of this type.
 constexpr std::uint32_t plain_max_bytes(ChunkType type) {
-  return type == ChunkType::kData ? limits::kDataChunkMaxBytes : limits::kMapNodeMaxBytes;
+  switch (type) {
+    case ChunkType::kData:
+      return limits::kDataChunkMaxBytes;
+    case ChunkType::kMapNode:
+      return limits::kMapNodeMaxBytes;
+    case ChunkType::kCatalogue:
+      return limits::kCataloguePieceMaxBytes;
+  }
+  return 0;
 }
+
+// Map nodes and catalogues tell what data there is: they are read without the data, so they have packs of their own.
+constexpr bool is_metadata(ChunkType type) { return type != ChunkType::kData; }
 
 struct ChunkKey {
   Id id;
@@ -32,9 +41,12 @@ struct ChunkKeyHash {
   std::size_t operator()(const ChunkKey& key) const { return IdHash{}(key.id) ^ static_cast<std::size_t>(key.type); }
 };
 
-// "chunk 0123456789abcdef…" or "map node 0123456789abcdef…", for messages.
+// "chunk 0123456789abcdef…", "map node 0123456789abcdef…" or "catalogue piece 0123456789abcdef…", for messages.
 inline std::string describe_chunk(const Id& id, ChunkType type) {
-  return (type == ChunkType::kData ? "chunk " : "map node ") + id.hex().substr(0, 16) + "…";
+  const char* const noun = type == ChunkType::kData      ? "chunk "
+                           : type == ChunkType::kMapNode ? "map node "
+                                                         : "catalogue piece ";
+  return noun + id.hex().substr(0, 16) + "…";
 }
 
 // "pack 0123456789abcdef…"

@@ -71,8 +71,8 @@ Result<PutResult> ChunkWriter::put(ChunkType type, const Id& id, ByteSpan plain)
 }
 
 std::uint64_t ChunkWriter::target_bytes(ChunkType type) const {
-  return type == ChunkType::kData ? options_.pack_target_bytes
-                                  : std::min(options_.pack_target_bytes, limits::kMapPackTargetBytes);
+  return is_metadata(type) ? std::min(options_.pack_target_bytes, limits::kMapPackTargetBytes)
+                           : options_.pack_target_bytes;
 }
 
 Result<PutResult> ChunkWriter::store(const ChunkKey& key, ByteSpan plain) {

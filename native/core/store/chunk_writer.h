@@ -1,4 +1,4 @@
-// Stores chunks that the repository does not have: into packs (data and map nodes apart), and their places into index
+// Stores chunks that the repository does not have: into packs (data and metadata apart), and their places into index
 // segments.
 //
 // Order, as docs/format.md demands: a segment lists only chunks of packs that are durable; flush() returns when
@@ -108,7 +108,7 @@ class ChunkWriter {
   Status finish_pack(UnfinishedPack pack);
   Status write_segment_of(std::vector<FinishedPack> packs);
   std::uint64_t target_bytes(ChunkType type) const;
-  OpenPack& open_pack(ChunkType type) { return open_packs_[type == ChunkType::kData ? 0 : 1]; }
+  OpenPack& open_pack(ChunkType type) { return open_packs_[is_metadata(type) ? 1 : 0]; }
   Status error() const;
   // Keeps the first error, answers it.
   Status fail(Status status);
@@ -119,7 +119,7 @@ class ChunkWriter {
 
   // Shared by puts, exclusive for flush().
   std::shared_mutex flush_mutex_;
-  std::array<OpenPack, kChunkTypes> open_packs_;
+  std::array<OpenPack, 2> open_packs_;  // data, metadata
   std::atomic<std::uint64_t> added_bytes_{0};
 
   mutable std::mutex mutex_;                                   // taken after that of an open pack

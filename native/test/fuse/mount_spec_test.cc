@@ -146,6 +146,36 @@ TEST_CASE("refuses paths that are not plain relative ones") {
   CHECK(with_path("ü/日本") == "accepted");
 }
 
+TEST_CASE("takes an archive as a tar file and as a tree, and refuses streams that cannot be") {
+  const Json stream = {{"sizeBytes", 7}, {"levels", 2}, {"rootId", std::string(64, 'a')}};
+  const Json empty = {{"sizeBytes", 0}, {"levels", 1}, {"rootId", std::string(64, '0')}};
+  const auto with = [](const char* kind, const Json& archive) {
+    Json spec = good();
+    spec["nodes"] = {{{"path", "root"}, {kind, archive}}};
+    return parse_mount_spec(spec.dump());
+  };
+  const auto tar = with("archiveTar", {{"data", empty}, {"catalogue", stream}});
+  REQUIRE(tar.ok());
+  const auto& archive = std::get<vzv::fuse::ArchiveTarSpec>(tar->nodes[0].content).archive;
+  CHECK(archive.data == vzv::StreamMap());
+  CHECK(archive.catalogue.size_bytes == 7);
+  CHECK(archive.catalogue.levels == 2);
+  REQUIRE(with("archiveTree", {{"data", stream}, {"catalogue", stream}}).ok());
+
+  const auto refused = [&](const Json& data, const char* why) {
+    const auto spec = with("archiveTree", {{"data", data}, {"catalogue", stream}});
+    CHECK(spec.status().code() == Code::E_ARGUMENT_INVALID);
+    CHECK(contains(spec.status().message(), why));
+  };
+  refused({{"sizeBytes", 0}, {"levels", 1}, {"rootId", std::string(64, 'a')}}, "data is impossible");
+  refused({{"sizeBytes", 7}, {"levels", 1}, {"rootId", std::string(64, '0')}}, "data is impossible");
+  refused({{"sizeBytes", 7}, {"levels", 99}, {"rootId", std::string(64, 'a')}}, "field levels is out of range");
+  refused({{"sizeBytes", 7}, {"levels", 1}}, "field rootId is missing");
+  refused({{"sizeBytes", 7}, {"levels", 1}, {"rootId", "x"}}, "64 lower-case hex digits");
+  CHECK(contains(with("archiveTar", {{"data", stream}}).status().message(), "needs data and catalogue"));
+  CHECK(contains(with("archiveTar", 7).status().message(), "is not an object"));
+}
+
 TEST_CASE("survives any change of a byte") {
   const unsigned seed = std::random_device{}();
   CAPTURE(seed);

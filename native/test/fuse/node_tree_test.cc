@@ -32,7 +32,7 @@ TEST_CASE("slashes make directories, as old as the newest file below them") {
   CHECK(qemu->modified_seconds == 9);
   CHECK(tree.find_child(qemu->inode, "100")->modified_seconds == 5);
   CHECK(tree.find(kRootInode)->modified_seconds == 9);
-  CHECK(tree.find_child(tree.find_child(qemu->inode, "101")->inode, "b")->size_bytes() == 1);
+  CHECK(tree.find_child(tree.find_child(qemu->inode, "101")->inode, "b")->file()->size() == 1);
   CHECK(tree.find_child(kRootInode, "100") == nullptr);
   CHECK(tree.find_child(tree.find_child(kRootInode, "c")->inode, "x") == nullptr);
   CHECK(tree.find(0) == nullptr);

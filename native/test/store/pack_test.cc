@@ -130,7 +130,13 @@ TEST_CASE("refuses a table with lengths, types or codecs that the format does no
   entry.plain_bytes = limits::kMapNodeMaxBytes + 1;
   CHECK_FALSE(decode_table_of({entry}, 10).ok());
   entry = entry_at(48, 10);
-  entry.type = static_cast<ChunkType>(3);
+  entry.type = ChunkType::kCatalogue;
+  entry.plain_bytes = limits::kCataloguePieceMaxBytes;
+  CHECK(decode_table_of({entry}, 10).ok());
+  entry.plain_bytes = limits::kCataloguePieceMaxBytes + 1;
+  CHECK_FALSE(decode_table_of({entry}, 10).ok());
+  entry = entry_at(48, 10);
+  entry.type = static_cast<ChunkType>(4);
   CHECK_FALSE(decode_table_of({entry}, 10).ok());
   entry = entry_at(48, 10);
   entry.codec = static_cast<Codec>(2);

@@ -2,8 +2,8 @@
  * Checkers for the direction of imports. Each takes files and answers what is wrong with them, one line a problem.
  *
  * TypeScript: daemon, cli → rpc, commands → provider, storage → repository → engine → lib. A file imports from its own
- * directory and from lower layers only, types included. C++: base ← source, chunk ← store ← pipeline, and above them
- * addon and fuse, the only places that know Node-API and FUSE.
+ * directory and from lower layers only, types included. C++: base ← source, chunk ← store ← archive ← pipeline, and
+ * above them addon and fuse, the only places that know Node-API and FUSE.
  */
 import { dirname, join } from 'node:path/posix';
 import ts from 'typescript';
@@ -26,7 +26,8 @@ const CORE_LAYERS: ReadonlyMap<string, number> = new Map([
   ['source', 1],
   ['chunk', 1],
   ['store', 2],
-  ['pipeline', 3],
+  ['archive', 3],
+  ['pipeline', 4],
 ]);
 
 /** `src/rpc/frame.ts` belongs to `rpc`, `src/daemon.ts` to `daemon`. */
