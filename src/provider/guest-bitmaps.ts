@@ -53,7 +53,7 @@ export class GuestBitmaps {
     const { repositoryId } = repository.config;
     // Where the record is of another repository or process its snapshot need not be looked for.
     const isLookedFor = record?.repositoryId === repositoryId && this.#qemu !== null;
-    const base: BaseState = isLookedFor ? await this.#baseOf(record) : { state: 'missing' };
+    const base: BaseState = isLookedFor ? await this.#stateOf(record) : { state: 'missing' };
     const modes: Record<string, 'new' | 'use'> = {};
     for (const [device, { sizeBytes }] of Object.entries(disks)) {
       const decision = proveBitmap(record, { repositoryId, qemu: this.#qemu, base }, device, sizeBytes);
@@ -134,10 +134,6 @@ export class GuestBitmaps {
     const identity = processes.identify(pid);
     const bootId = processes.bootId();
     return identity === null || bootId === null ? null : { ...identity, bootId };
-  }
-
-  async #baseOf(record: BitmapRecord): Promise<BaseState> {
-    return await this.#stateOf({ guestType: record.guestType, vmid: record.vmid, timeSeconds: record.timeSeconds });
   }
 
   async #stateOf(id: SnapshotId): Promise<BaseState> {
