@@ -6,6 +6,8 @@
 
 #include <libnbd.h>
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -37,13 +39,23 @@ class NbdConnection {
   // E_SOURCE_READ once the connection is gone.
   Status alive() const;
 
+  // An extent of an answer about block status; the first begins where was asked, each behind the one before.
+  using OnExtent = std::function<void(std::uint64_t length, std::uint64_t flags)>;
+
+  // Asks for the context's status of [offset, offset + length) and waits for the answer, which may say less than was
+  // asked, or more (NBD protocol, NBD_REPLY_TYPE_BLOCK_STATUS); on_extent is not called after this returns. The errors
+  // of step(), E_SOURCE_STALLED, and `code` where the server does not answer what was asked; `doing` says what this is
+  // for. REQUIRES: 0 < length <= kBlockStatusMaxBytes
+  Status block_status(std::uint64_t offset, std::uint64_t length, const std::string& doing, Code code,
+                      OnExtent on_extent);
+
+  // Where whole blocks of the server's do not make up the size, it must decide itself whether it serves the end.
+  void allow_odd_end(std::uint64_t size_bytes);
+
   nbd_handle* handle() const { return handle_.get(); }
   const std::string& name() const { return name_; }
-  int stall_timeout_ms() const { return stall_timeout_ms_; }
   // What libnbd's last call on this thread complained about, on one line, without the name of the call.
   static std::string last_error();
-  // E_SOURCE_STALLED, `doing` what.
-  Status stalled(const std::string& doing) const;
 
  private:
   struct Close {
@@ -52,6 +64,9 @@ class NbdConnection {
 
   Status prepare();
   Status finish_connecting();
+  // Steps until it is done, each sign of life beginning the time anew. `doing` is for E_SOURCE_STALLED.
+  Status wait_until(const std::function<bool()>& done, const std::string& doing);
+
   const std::string name_;
   const std::string context_;
   const int stall_timeout_ms_;

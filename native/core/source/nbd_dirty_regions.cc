@@ -1,8 +1,6 @@
 #include "core/source/nbd_dirty_regions.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cstring>
 #include <deque>
 #include <utility>
 
@@ -12,8 +10,6 @@
 namespace vzv {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t kDirty = 1;
 
@@ -31,15 +27,6 @@ class NbdDirtyRegions final : public DirtyRegions {
   Result<std::optional<Range>> next() override;
 
  private:
-#ifdef LIBNBD_HAVE_NBD_AIO_BLOCK_STATUS_64
-  static int on_extents(void* user_data, const char* context, std::uint64_t offset, nbd_extent* entries,
-                        std::size_t count, int* error);
-#else
-  static int on_extents(void* user_data, const char* context, std::uint64_t offset, std::uint32_t* entries,
-                        std::size_t count, int* error);
-#endif
-  static int on_completed(void* user_data, int* error);
-  bool send(std::uint64_t length);
   void add(std::uint64_t length, std::uint64_t flags);
   // Asks about what comes after position_.
   Status ask();
@@ -53,10 +40,7 @@ class NbdDirtyRegions final : public DirtyRegions {
   std::uint64_t position_ = 0;   // what lies before it was told of
   std::uint64_t asked_end_ = 0;  // of the request that is under way
   std::deque<Range> dirty_;      // before position_, not answered yet
-  bool is_completed_ = false;
-  bool is_failed_ = false;
-  std::string nonsense_;  // why an answer made no sense; empty while all do
-  // Last, so that it goes first: libnbd's callbacks point to the members above.
+  std::string nonsense_;         // why an answer made no sense; empty while all do
   NbdConnection connection_;
 };
 
@@ -65,7 +49,8 @@ Status NbdDirtyRegions::odd(const std::string& why) const {
 }
 
 Status NbdDirtyRegions::as_bitmap_error(const Status& status) const {
-  if (status.code() == Code::E_CANCELLED || status.code() == Code::E_SOURCE_STALLED) return status;
+  const Code code = status.code();
+  if (code == Code::E_CANCELLED || code == Code::E_SOURCE_STALLED || code == Code::E_SOURCE_BITMAP) return status;
   return Status(Code::E_SOURCE_BITMAP, doing_ + "an NBD export: " + status.message());
 }
 
@@ -77,11 +62,7 @@ Status NbdDirtyRegions::open(const NbdSocketAddress& address) {
   if (size < 0 || static_cast<std::uint64_t>(size) != size_bytes_) {
     return odd("the export has " + std::to_string(size) + " bytes, the disk " + std::to_string(size_bytes_));
   }
-  const std::int64_t smallest = nbd_get_block_size(handle, LIBNBD_SIZE_MINIMUM);
-  if (smallest > 1 && size_bytes_ % static_cast<std::uint64_t>(smallest) != 0) {
-    // Its end cannot be asked about in whole blocks, so the server must decide whether it answers.
-    nbd_set_strict_mode(handle, LIBNBD_STRICT_MASK & ~LIBNBD_STRICT_ALIGN);
-  }
+  connection_.allow_odd_end(size_bytes_);
   return {};
 }
 
@@ -103,61 +84,15 @@ void NbdDirtyRegions::add(std::uint64_t length, std::uint64_t flags) {
   position_ += length;
 }
 
-#ifdef LIBNBD_HAVE_NBD_AIO_BLOCK_STATUS_64
-int NbdDirtyRegions::on_extents(void* user_data, const char* context, std::uint64_t offset, nbd_extent* entries,
-                                std::size_t count, int*) {
-  auto* regions = static_cast<NbdDirtyRegions*>(user_data);
-  if (regions->context_ != context) return 0;
-  if (offset != regions->position_) regions->nonsense_ = "an answer is not about what was asked";
-  for (std::size_t i = 0; i < count; ++i) regions->add(entries[i].length, entries[i].flags);
-  return 0;
-}
-#else
-// `entries` are pairs of length and flags, `count` counts both.
-int NbdDirtyRegions::on_extents(void* user_data, const char* context, std::uint64_t offset, std::uint32_t* entries,
-                                std::size_t count, int*) {
-  auto* regions = static_cast<NbdDirtyRegions*>(user_data);
-  if (regions->context_ != context) return 0;
-  if (offset != regions->position_) regions->nonsense_ = "an answer is not about what was asked";
-  for (std::size_t i = 0; i + 1 < count; i += 2) regions->add(entries[i], entries[i + 1]);
-  return 0;
-}
-#endif
-
-int NbdDirtyRegions::on_completed(void* user_data, int* error) {
-  auto* regions = static_cast<NbdDirtyRegions*>(user_data);
-  regions->is_completed_ = true;
-  regions->is_failed_ = *error != 0;
-  return 1;  // libnbd forgets the command
-}
-
-bool NbdDirtyRegions::send(std::uint64_t length) {
-  const nbd_completion_callback completed = {on_completed, this, nullptr};
-#ifdef LIBNBD_HAVE_NBD_AIO_BLOCK_STATUS_64
-  const nbd_extent64_callback extent = {on_extents, this, nullptr};
-  return nbd_aio_block_status_64(connection_.handle(), length, position_, extent, completed, 0) >= 0;
-#else
-  const nbd_extent_callback extent = {on_extents, this, nullptr};
-  return nbd_aio_block_status(connection_.handle(), length, position_, extent, completed, 0) >= 0;
-#endif
-}
-
 Status NbdDirtyRegions::ask() {
   const std::uint64_t from = position_;
   const std::uint64_t length = std::min(size_bytes_ - from, limits::kBlockStatusMaxBytes);
   asked_end_ = from + length;
-  is_completed_ = is_failed_ = false;
-  if (!send(length)) return odd(NbdConnection::last_error());
-  auto heard = Clock::now();
-  while (!is_completed_) {
-    const auto silent = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - heard).count();
-    if (silent >= connection_.stall_timeout_ms()) return connection_.stalled(doing_ + "the");
-    Result<bool> stepped = connection_.step(connection_.stall_timeout_ms() - static_cast<int>(silent));
-    if (!stepped.ok()) return as_bitmap_error(stepped.status());
-    if (*stepped) heard = Clock::now();
-  }
+  const Status asked =
+      connection_.block_status(from, length, doing_ + "the", Code::E_SOURCE_BITMAP,
+                               [this](std::uint64_t extent_length, std::uint64_t flags) { add(extent_length, flags); });
+  if (!asked.ok()) return as_bitmap_error(asked);
   if (!nonsense_.empty()) return odd(nonsense_);
-  if (is_failed_) return odd("the server failed to answer at offset " + std::to_string(from));
   if (position_ == from) return odd("the server's answer at offset " + std::to_string(from) + " says nothing");
   return {};
 }

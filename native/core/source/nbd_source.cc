@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <utility>
 
 #include "core/base/limits.h"
@@ -45,27 +44,7 @@ class NbdSource final : public BlockSource {
   };
   using ReadRef = std::shared_ptr<Read>;
 
-  // The one block status request that may be under way.
-  struct Query {
-    std::uint64_t offset = 0;
-    std::uint64_t end = 0;
-    std::uint64_t covered_to = 0;
-    std::vector<Extent> extents;
-    bool completed = false;
-    bool failed = false;
-  };
-
   static int on_read_completed(void* user_data, int* error);
-  static int on_query_completed(void* user_data, int* error);
-#ifdef LIBNBD_HAVE_NBD_AIO_BLOCK_STATUS_64
-  static int on_extents(void* user_data, const char* context, std::uint64_t offset, nbd_extent* entries,
-                        std::size_t count, int* error);
-#else
-  static int on_extents(void* user_data, const char* context, std::uint64_t offset, std::uint32_t* entries,
-                        std::size_t count, int* error);
-#endif
-  void add_extent(std::uint64_t length, std::uint64_t flags);
-  void send_query();
   // For libnbd to call on_read_completed with, and to drop once it will not touch the buffer any more.
   static nbd_completion_callback completion_of(const ReadRef& read);
   Status error_of(const Read& read, std::uint64_t offset, const std::string& why) const;
@@ -75,7 +54,6 @@ class NbdSource final : public BlockSource {
   std::uint64_t size_bytes_ = 0;
   std::uint64_t read_max_bytes_ = limits::kNbdReadMaxBytes;
   bool has_allocation_ = false;
-  Query query_;
   std::vector<ReadRef> finished_;  // completed, their callers not told yet
   // Last, so that it goes first: libnbd's callbacks point to the members above.
   std::unique_ptr<NbdConnection> connection_;
@@ -89,91 +67,39 @@ Status NbdSource::learn() {
   has_allocation_ = nbd_can_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) == 1;
   const std::int64_t largest = nbd_get_block_size(handle, LIBNBD_SIZE_MAXIMUM);
   if (largest > 0) read_max_bytes_ = std::min<std::uint64_t>(read_max_bytes_, static_cast<std::uint64_t>(largest));
-  const std::int64_t smallest = nbd_get_block_size(handle, LIBNBD_SIZE_MINIMUM);
-  if (smallest > 1 && size_bytes_ % static_cast<std::uint64_t>(smallest) != 0) {
-    // Its end cannot be read in whole blocks, so the server must decide whether it serves it.
-    nbd_set_strict_mode(handle, LIBNBD_STRICT_MASK & ~LIBNBD_STRICT_ALIGN);
-  }
+  connection_->allow_odd_end(size_bytes_);
   return {};
 }
 
 // Extents.
 
-void NbdSource::add_extent(std::uint64_t length, std::uint64_t flags) {
-  Query& query = query_;
-  if (query.covered_to >= query.end || query.extents.size() >= limits::kExtentsMax) return;
-  length = std::min(length, query.end - query.covered_to);
-  if (length == 0) return;
-  // A hole alone promises nothing about what a read of it would show: only ZERO does (NBD protocol, base:allocation).
-  const bool zero = (flags & LIBNBD_STATE_ZERO) != 0;
-  if (!query.extents.empty() && query.extents.back().zero == zero) {
-    query.extents.back().length += length;
-  } else {
-    query.extents.push_back({query.covered_to, length, zero});
-  }
-  query.covered_to += length;
-}
-
-#ifdef LIBNBD_HAVE_NBD_AIO_BLOCK_STATUS_64
-int NbdSource::on_extents(void* user_data, const char* context, std::uint64_t offset, nbd_extent* entries,
-                          std::size_t count, int*) {
-  auto* source = static_cast<NbdSource*>(user_data);
-  if (std::strcmp(context, LIBNBD_CONTEXT_BASE_ALLOCATION) != 0 || offset != source->query_.covered_to) return 0;
-  for (std::size_t i = 0; i < count; ++i) source->add_extent(entries[i].length, entries[i].flags);
-  return 0;
-}
-#else
-// `entries` are pairs of length and flags, `count` counts both.
-int NbdSource::on_extents(void* user_data, const char* context, std::uint64_t offset, std::uint32_t* entries,
-                          std::size_t count, int*) {
-  auto* source = static_cast<NbdSource*>(user_data);
-  if (std::strcmp(context, LIBNBD_CONTEXT_BASE_ALLOCATION) != 0 || offset != source->query_.covered_to) return 0;
-  for (std::size_t i = 0; i + 1 < count; i += 2) source->add_extent(entries[i], entries[i + 1]);
-  return 0;
-}
-#endif
-
-int NbdSource::on_query_completed(void* user_data, int* error) {
-  auto* source = static_cast<NbdSource*>(user_data);
-  source->query_.completed = true;
-  source->query_.failed = *error != 0;
-  return 1;  // libnbd forgets the command
-}
-
-void NbdSource::send_query() {
-  const nbd_completion_callback completed = {on_query_completed, this, nullptr};
-#ifdef LIBNBD_HAVE_NBD_AIO_BLOCK_STATUS_64
-  const nbd_extent64_callback extent = {on_extents, this, nullptr};
-  const std::int64_t cookie =
-      nbd_aio_block_status_64(connection_->handle(), query_.end - query_.offset, query_.offset, extent, completed, 0);
-#else
-  const nbd_extent_callback extent = {on_extents, this, nullptr};
-  const std::int64_t cookie =
-      nbd_aio_block_status(connection_->handle(), query_.end - query_.offset, query_.offset, extent, completed, 0);
-#endif
-  if (cookie < 0) query_.completed = query_.failed = true;
-}
-
 Result<std::vector<Extent>> NbdSource::extents(std::uint64_t offset, std::uint64_t length) {
   if (!has_allocation_) return std::vector<Extent>{{offset, length, false}};
   const std::uint64_t asked = std::min(length, limits::kBlockStatusMaxBytes);
-  query_ = Query{offset, offset + asked, offset, {}, false, false};
-  send_query();
-  auto heard = Clock::now();
-  while (!query_.completed) {
-    const auto silent = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - heard).count();
-    if (silent >= connection_->stall_timeout_ms()) return connection_->stalled("asking for the allocation of");
-    Result<bool> stepped = connection_->step(connection_->stall_timeout_ms() - static_cast<int>(silent));
-    if (!stepped.ok()) return stepped.status();
-    if (*stepped) heard = Clock::now();
-  }
-  if (query_.failed || query_.extents.empty()) {
+  std::vector<Extent> extents;
+  std::uint64_t covered_to = offset;
+  const auto add = [&extents, &covered_to, end = offset + asked](std::uint64_t extent_length, std::uint64_t flags) {
+    if (covered_to >= end || extents.size() >= limits::kExtentsMax) return;
+    extent_length = std::min(extent_length, end - covered_to);
+    if (extent_length == 0) return;
+    // A hole alone promises nothing about what a read of it would show: only ZERO does (NBD protocol, base:allocation).
+    const bool zero = (flags & LIBNBD_STATE_ZERO) != 0;
+    if (!extents.empty() && extents.back().zero == zero) {
+      extents.back().length += extent_length;
+    } else {
+      extents.push_back({covered_to, extent_length, zero});
+    }
+    covered_to += extent_length;
+  };
+  Status status = connection_->block_status(offset, asked, "asking for the allocation of", Code::E_UNSUPPORTED, add);
+  if (!status.ok() && status.code() != Code::E_UNSUPPORTED) return status;
+  if (!status.ok() || extents.empty()) {
     VZV_TRY(connection_->alive());
     // A server that cannot tell may still be able to read. If it cannot, the reads will say so.
     has_allocation_ = false;
     return std::vector<Extent>{{offset, length, false}};
   }
-  return std::move(query_.extents);
+  return extents;
 }
 
 // Reads and discards.
