@@ -48,14 +48,13 @@ Napi::Value back_up_archive(const Napi::CallbackInfo& info) {
   if (!call) return {};
   const auto fd_number = static_cast<int>(number_argument(info, 2));
   if (env.IsExceptionPending()) return {};
-  const ArchiveBackupOptions options{.bandwidth_limit_bytes_per_second = number_argument(info, 3)};
-  if (env.IsExceptionPending()) return {};
   Result<UniqueFd> duplicate = duplicate_fd(fd_number);
   if (!duplicate.ok()) return throw_status(env, duplicate.status());
   const auto fd = std::make_shared<UniqueFd>(std::move(*duplicate));
   return run_on_thread(
       env, kJobThreadName,
-      [writer = call.on, job = call.job, fd, options] {
+      [writer = call.on, job = call.job, fd] {
+        const ArchiveBackupOptions options{.limiter = &writer->limiter};
         Result<ArchiveMap> archive = backup_archive(fd->get(), *writer->chunks, options, job->archive, job->cancel);
         // Whoever still writes to the pipe learns that nobody reads, before the promise settles.
         fd->reset();

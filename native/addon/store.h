@@ -28,7 +28,7 @@ struct Writer {
       : store(std::move(of)), limiter(bandwidth_limit_bytes_per_second, RateLimiter::Clock::now()) {}
 
   const std::shared_ptr<Store> store;
-  RateLimiter limiter;  // of all volumes together
+  RateLimiter limiter;  // of all volumes and archives together
   std::unique_ptr<ChunkWriter> chunks;
 };
 

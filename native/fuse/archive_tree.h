@@ -4,8 +4,7 @@
 // (extended attributes, ACLs, targets of links, extents) stays in the catalogue, where the member knows its record. Two
 // trees of one catalogue number their members alike, so a tree can be dropped and made again under a mount.
 //
-// Of two members at one path the later one counts, as where tar unpacks them; directories are then one with the later
-// one's attributes. Where a member's directory is missing it is there nevertheless, root's and of mode 0755.
+// Where no member tells of the directory that others lie in, it is there nevertheless, root's and of mode 0755.
 // Thread-safe.
 #pragma once
 
@@ -39,10 +38,9 @@ struct TreeMember {
   std::uint32_t gid = 0;
   std::uint32_t device = 0;  // as the kernel's protocol has it
   std::uint32_t links = 0;
-  TreeIndex parent = kTreeRoot;  // of a directory
-  std::uint16_t mode = 0755;     // permission bits
-  // kHardLink: one whose target is no member, so that nothing but its name is known.
-  MemberType type = MemberType::kDirectory;
+  TreeIndex parent = kTreeRoot;              // of a directory
+  std::uint16_t mode = 0755;                 // permission bits
+  MemberType type = MemberType::kDirectory;  // never kHardLink: those are names of other members
   bool sparse : 1 = false;
   bool has_xattrs : 1 = false;  // or ACLs
 
@@ -51,8 +49,8 @@ struct TreeMember {
 
 class ArchiveTree {
  public:
-  // Reads the whole catalogue. E_CATALOGUE_DAMAGED where a member lies below what is no directory, takes the place of
-  // a directory that has children, or where the members do not make up data_bytes; errors of the store.
+  // Reads the whole catalogue. E_CATALOGUE_DAMAGED where a member cannot stand behind those before it
+  // (core/archive/member_index.h), or where the members do not make up data_bytes; errors of the store.
   static Result<std::shared_ptr<const ArchiveTree>> build(StreamReader& catalogue, std::uint64_t data_bytes);
 
   std::size_t size() const { return members_.size(); }

@@ -4,12 +4,14 @@
 #include <cstring>
 #include <utility>
 
+#include "core/base/limits.h"
+
 namespace vzv::fuse {
 namespace {
 
 constexpr std::size_t kFirstSlots = 256;
-// Numbers of members and entries, with one to spare.
-constexpr std::size_t kMembersMax = UINT32_MAX - 1;
+constexpr const char* kOneTooMany = "is one too many";
+constexpr const char* kNotFirst = "has the path of an earlier member, or comes behind what lies in it";
 
 Status damaged(std::string_view path, const std::string& problem) {
   return {Code::E_CATALOGUE_DAMAGED, "member '" + printable(path) + "' of the catalogue " + problem};
@@ -49,18 +51,26 @@ ArchiveTreeBuilder::ArchiveTreeBuilder() {
 Status ArchiveTreeBuilder::add(const CatalogueEntry& entry) {
   const std::string_view path = entry.member.path;
   if (path.empty()) {
-    describe(tree_->members_[kTreeRoot], entry);
+    TreeMember& root = tree_->members_[kTreeRoot];
+    if (root.record_offset != TreeMember::kNoRecord || root.size_bytes > 0) return damaged(path, kNotFirst);
+    describe(root, entry);
     return {};
   }
   const std::size_t slash = path.rfind('/');
   const bool below_root = slash == std::string_view::npos;
+  const std::string_view name = below_root ? path : path.substr(slash + 1);
   const Result<TreeIndex> parent = directory_of(below_root ? std::string_view() : path.substr(0, slash));
   if (!parent.ok()) return damaged(path, parent.status().message());
-  if (tree_->members_.size() >= kMembersMax || tree_->entries_.size() >= kMembersMax) {
-    return damaged(path, "is one too many");
-  }
-  return put(*parent, below_root ? path : path.substr(slash + 1), entry);
+  if (tree_->find_child(*parent, name)) return damaged(path, kNotFirst);
+  if (is_full()) return damaged(path, kOneTooMany);
+  const Result<TreeIndex> member = member_of(*parent, entry);
+  if (!member.ok()) return damaged(path, member.status().message());
+  add_entry(*parent, name, *member);
+  return {};
 }
+
+// Of paths, of which the root's is one.
+bool ArchiveTreeBuilder::is_full() const { return tree_->entries_.size() + 1 >= limits::kArchivePathsMax; }
 
 // The directory of this path. Members come in the order of the tree, so most of the way was gone for the one before.
 Result<TreeIndex> ArchiveTreeBuilder::directory_of(std::string_view path) {
@@ -88,7 +98,7 @@ Result<TreeIndex> ArchiveTreeBuilder::directory_of(std::string_view path) {
 // The directory of this name, made where there is none.
 Result<TreeIndex> ArchiveTreeBuilder::enter(TreeIndex parent, std::string_view name) {
   const std::optional<TreeIndex> found = tree_->find_child(parent, name);
-  if (!found && tree_->members_.size() >= kMembersMax) return Status(Code::E_CATALOGUE_DAMAGED, "is one too many");
+  if (!found && is_full()) return Status(Code::E_CATALOGUE_DAMAGED, kOneTooMany);
   if (!found) {
     const auto made = static_cast<TreeIndex>(tree_->members_.size());
     tree_->members_.emplace_back().parent = parent;
@@ -112,42 +122,14 @@ std::optional<TreeIndex> ArchiveTreeBuilder::find(std::string_view path) const {
   return at;
 }
 
-Status ArchiveTreeBuilder::put(TreeIndex parent, std::string_view name, const CatalogueEntry& entry) {
-  const std::uint32_t number = tree_->slots_[tree_->slot_of(parent, name)];
-  if (number != 0) return replace(number - 1, entry);
-  const TreeIndex member = member_of(parent, entry);
-  add_entry(parent, name, member);
-  return {};
-}
-
-// A later member at the path of an earlier one.
-Status ArchiveTreeBuilder::replace(std::uint32_t number, const CatalogueEntry& entry) {
-  const TreeIndex before = tree_->entries_[number].member;
-  TreeMember& old = tree_->members_[before];
-  if (old.directory() && entry.member.type == MemberType::kDirectory) {
-    describe(old, entry);
-    return {};
-  }
-  if (old.directory()) {
-    if (old.size_bytes > 0) return damaged(entry.member.path, "takes the place of a directory that has members");
-    steps_.clear();
-  }
-  const TreeIndex member = member_of(tree_->entries_[number].parent, entry);
-  --tree_->members_[before].links;
-  ++tree_->members_[member].links;
-  tree_->entries_[number].member = member;
-  return {};
-}
-
-TreeIndex ArchiveTreeBuilder::member_of(TreeIndex parent, const CatalogueEntry& entry) {
+Result<TreeIndex> ArchiveTreeBuilder::member_of(TreeIndex parent, const CatalogueEntry& entry) {
   if (entry.member.type == MemberType::kHardLink) {
-    const std::optional<TreeIndex> target = find(entry.member.link_target);
+    const std::string& path = entry.member.link_target;
+    const std::optional<TreeIndex> target = find(path);
     if (target && !tree_->members_[*target].directory()) return *target;
+    return Status(Code::E_CATALOGUE_DAMAGED,
+                  "is a hard link to '" + printable(path) + "', which is no earlier member or is a directory");
   }
-  return make_member(parent, entry);
-}
-
-TreeIndex ArchiveTreeBuilder::make_member(TreeIndex parent, const CatalogueEntry& entry) {
   const auto index = static_cast<TreeIndex>(tree_->members_.size());
   TreeMember& member = tree_->members_.emplace_back();
   member.parent = parent;

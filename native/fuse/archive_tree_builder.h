@@ -1,4 +1,5 @@
-// Makes an ArchiveTree from members in the order of the catalogue. One thread.
+// Makes an ArchiveTree from members in the order of the catalogue, and refuses those that cannot stand behind the ones
+// before them: the rules of core/archive/member_index.h, which this has the names themselves to check with. One thread.
 #pragma once
 
 #include <memory>
@@ -32,11 +33,9 @@ class ArchiveTreeBuilder {
   Result<TreeIndex> directory_of(std::string_view path);
   Result<TreeIndex> enter(TreeIndex parent, std::string_view name);
   std::optional<TreeIndex> find(std::string_view path) const;
-  Status put(TreeIndex parent, std::string_view name, const CatalogueEntry& entry);
-  Status replace(std::uint32_t number, const CatalogueEntry& entry);
-  TreeIndex make_member(TreeIndex parent, const CatalogueEntry& entry);
   // The member that the entry tells of, or that its hard link names.
-  TreeIndex member_of(TreeIndex parent, const CatalogueEntry& entry);
+  Result<TreeIndex> member_of(TreeIndex parent, const CatalogueEntry& entry);
+  bool is_full() const;
   void add_entry(TreeIndex parent, std::string_view name, TreeIndex member);
   std::uint64_t keep_name(std::string_view name);
   void grow_slots();

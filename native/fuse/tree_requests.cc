@@ -150,11 +150,6 @@ void TreeRequests::lookup(fuse_req_t request, Inode parent, const char* name) {
   }
   found.index = *child;
   found.member = found.tree->find(*child);
-  if (found.member->type == MemberType::kHardLink) {
-    faults_.reply(request, "looking up '" + printable(name) + "'", trees_.archive(found.ordinal).path(),
-                  Status(Code::E_CATALOGUE_DAMAGED, "a hard link to what the catalogue does not have"));
-    return;
-  }
   const fuse_entry_param entry = entry_of(found);
   fuse_reply_entry(request, &entry);
 }
@@ -250,7 +245,6 @@ std::size_t TreeRequests::add_child(fuse_req_t request, const Found& directory, 
     found.index = child.index;
     found.member = directory.tree->find(child.index);
     entry = entry_of(found);
-    if (found.member->type == MemberType::kHardLink) entry.ino = 0;
     name = child.name;
   }
   return plus ? fuse_add_direntry_plus(request, buffer.data(), buffer.size(), name, &entry, next)

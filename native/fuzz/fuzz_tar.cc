@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/archive/catalogue_record.h"
+#include "core/archive/member_index.h"
 #include "core/archive/tar_reader.h"
 #include "fuzz/fuzz_driver.h"
 #include "test/archive/tar_builder.h"
@@ -28,6 +29,7 @@ struct Outcome {
 
 Status read_members(TarReader& reader, Outcome& outcome) {
   RecordEncoder encoder;
+  MemberIndex index;
   Member member;
   for (;;) {
     const Result<bool> more = reader.next(member);
@@ -36,6 +38,8 @@ Status read_members(TarReader& reader, Outcome& outcome) {
     FUZZ_CHECK(member_problem(member).empty());
     FUZZ_CHECK(member.type != MemberType::kFile || !member.sparse ||
                extents_problem(member.extents, member.size_bytes, member.stored_bytes).empty());
+    const std::string problem = index.repeats(member) ? std::string() : index.add(member);
+    if (!problem.empty()) return reader.invalid("it " + problem);
     FUZZ_CHECK(encoder.append(member, outcome.catalogue).ok());
     for (std::uint64_t left = member.stored_bytes;;) {
       const Result<ByteSpan> data = reader.data();

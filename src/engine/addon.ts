@@ -93,12 +93,7 @@ export interface NativeAddon {
   writerClose(writer: WriterHandle): Promise<void>;
 
   writerBackupVolume(writer: WriterHandle, job: JobHandle, options: NativeBackupOptions): Promise<VolumeBackupResult>;
-  writerBackupArchive(
-    writer: WriterHandle,
-    job: JobHandle,
-    fd: number,
-    bandwidthLimitBytesPerSecond: number,
-  ): Promise<ArchiveBackupResult>;
+  writerBackupArchive(writer: WriterHandle, job: JobHandle, fd: number): Promise<ArchiveBackupResult>;
   storeVerifyArchive(
     store: StoreHandle,
     job: JobHandle,

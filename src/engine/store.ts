@@ -57,10 +57,7 @@ async function openWriter(store: StoreHandle, options: WriterOptions): Promise<S
     backupVolume: async (volume, control) => backUpVolume(handle, volume, control),
     backupArchive: async (options, control) => {
       const fd = requireInteger('descriptor', options.fd, 0, 0x7fff_ffff);
-      const bandwidth = requireInteger('bandwidthLimitBytesPerSecond', options.bandwidthLimitBytesPerSecond, 0);
-      return runJob(control, archiveProgress, async (native, job) =>
-        native.writerBackupArchive(handle, job, fd, bandwidth),
-      );
+      return runJob(control, archiveProgress, async (native, job) => native.writerBackupArchive(handle, job, fd));
     },
     flush: async () => awaitNative(async (native) => native.writerFlush(handle)),
     close: async () => awaitNative(async (native) => native.writerClose(handle)),

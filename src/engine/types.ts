@@ -163,47 +163,6 @@ export interface ArchiveBackupOptions {
    * job has ended, so that a tar that still writes learns of it.
    */
   readonly fd: number;
-  /** Of the tar stream. 0: none. */
-  readonly bandwidthLimitBytesPerSecond: number;
-}
-
-/** Monotonic counters of one archive's backup. In the end zero + reused + new is the size of its data. */
-export interface ArchiveProgress {
-  readonly members: number;
-  /** Of the tar stream, with headers and padding. */
-  readonly readBytes: number;
-  readonly zeroBytes: number;
-  readonly reusedBytes: number;
-  readonly newBytes: number;
-}
-
-export interface ArchiveBackupResult {
-  readonly archive: ArchiveMap;
-  readonly counters: ArchiveProgress;
-}
-
-/** One stream of an archive: its length, and the tree of its pieces. `rootId` is 64 zeroes for an empty one, which has one level. */
-export interface StreamMap {
-  readonly sizeBytes: number;
-  readonly levels: number;
-  readonly rootId: string;
-}
-
-/** A container's files: what they hold, one behind the other, and the catalogue that tells which is which. */
-export interface ArchiveMap {
-  readonly members: number;
-  readonly data: StreamMap;
-  readonly catalogue: StreamMap;
-}
-
-export interface ArchiveBackupOptions {
-  /**
-   * What a tar stream is read from, to its end: a pipe. It is duplicated; the caller closes its own, at the latest when the
-   * job has ended, so that a tar that still writes learns of it.
-   */
-  readonly fd: number;
-  /** Of the tar stream. 0: none. */
-  readonly bandwidthLimitBytesPerSecond: number;
 }
 
 /** Monotonic counters of one archive's backup. In the end zero + reused + new is the size of its data. */
@@ -230,7 +189,7 @@ export interface JobControl<Progress> {
 
 export interface WriterOptions {
   readonly zstdLevel: number;
-  /** Of what is read for all volumes together; 0: none. */
+  /** Of what is read for all volumes and archives together; 0: none. */
   readonly bandwidthLimitBytesPerSecond: number;
 }
 

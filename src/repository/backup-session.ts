@@ -136,10 +136,7 @@ export class BackupSession {
     this.#require('open', 'backing up an archive');
     this.#requireNewName(request.name, this.#archives);
     const { name, fd } = request;
-    const { bandwidthLimitBytesPerSecond = 0 } = this.options;
-    return await this.#store(name, this.#archives, () =>
-      this.writer.backupArchive({ fd, bandwidthLimitBytesPerSecond }, control),
-    );
+    return await this.#store(name, this.#archives, () => this.writer.backupArchive({ fd }, control));
   }
 
   /** Stores a configuration with the snapshot, byte for byte. */

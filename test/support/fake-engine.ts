@@ -21,6 +21,7 @@ import type {
   VolumeBackupResult,
   VolumeMap,
   VolumeProgress,
+  WriterOptions,
 } from '../../src/engine/types.js';
 import { abortReason } from '../../src/lib/deadline.js';
 import { VzvaultError } from '../../src/lib/errors.js';
@@ -74,23 +75,26 @@ export class FakeChunkStore implements ChunkStore {
   readonly archives = new Map<number, Buffer>();
   /** The options of every archive that was backed up. */
   readonly archiveBackups: ArchiveBackupOptions[] = [];
+  /** The options of every writer there was. */
+  readonly writers: WriterOptions[] = [];
   openWriters = 0;
   closes = 0;
 
-  async writer(): Promise<SnapshotWriter> {
+  async writer(options: WriterOptions): Promise<SnapshotWriter> {
+    this.writers.push(options);
     this.openWriters += 1;
     let open = true;
     let addedBytes = 0;
     return {
-      backupVolume: async (options, control) => {
+      backupVolume: async (volume, control) => {
         await this.fault('backupVolume');
-        const result = await this.#backup(options, control);
+        const result = await this.#backup(volume, control);
         addedBytes += result.counters.newBytes;
         return result;
       },
-      backupArchive: async (options, control) => {
+      backupArchive: async (archive, control) => {
         await this.fault('backupArchive');
-        const result = this.#backupArchive(options, control);
+        const result = this.#backupArchive(archive, control);
         addedBytes += result.counters.newBytes;
         return result;
       },

@@ -18,10 +18,10 @@ import { ManualClock } from './manual-clock.js';
 export class NbdFakeEngine extends FakeEngine {
   readonly descriptors = new Map<number, string>();
 
-  override async openStore(options: { path: string; cacheDirectory: string }): Promise<ChunkStore> {
-    const store = await super.openStore(options);
-    const writer: ChunkStore['writer'] = async () => {
-      const inner = await this.store.writer();
+  override async openStore(location: { path: string; cacheDirectory: string }): Promise<ChunkStore> {
+    const store = await super.openStore(location);
+    const writer: ChunkStore['writer'] = async (options) => {
+      const inner = await this.store.writer(options);
       return {
         ...inner,
         backupVolume: async (volume, control) => {
@@ -41,6 +41,8 @@ export class NbdFakeEngine extends FakeEngine {
 export class FakeMounter implements RestoreMounter {
   readonly specs: MountSpec[] = [];
   readonly mounted = new Set<string>();
+  /** What vzvault-fuse says next. */
+  readonly log: string[] = [];
   alive = true;
   fault: () => void | Promise<void> = () => undefined;
 
@@ -51,6 +53,7 @@ export class FakeMounter implements RestoreMounter {
     return {
       directory: `/run/vzvault/mounts/${record.id}`,
       isAlive: () => this.alive,
+      takeLog: () => this.log.splice(0),
       remove: async () => {
         this.mounted.delete(record.id);
       },

@@ -59,6 +59,12 @@ Result<StreamMap> CatalogueWriter::finish() {
   return stream_.finish();
 }
 
+Status take_in(MemberIndex& index, const Member& member) {
+  const std::string problem = index.add(member);
+  if (problem.empty()) return {};
+  return {Code::E_CATALOGUE_DAMAGED, "member '" + printable(member.path) + "' of the catalogue " + problem};
+}
+
 Status CatalogueReader::damaged(const std::string& what) const {
   return {Code::E_CATALOGUE_DAMAGED, describe_chunk(piece_.id, ChunkType::kCatalogue) + " at offset " +
                                          std::to_string(piece_.offset) + " of the catalogue: " + what};

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "core/archive/catalogue_record.h"
+#include "core/archive/member_index.h"
 #include "core/archive/stream_map.h"
 
 namespace vzv {
@@ -34,6 +35,9 @@ class CatalogueWriter {
   Bytes piece_;
   std::uint64_t members_ = 0;
 };
+
+// Takes a member of a catalogue in. E_CATALOGUE_DAMAGED naming it where it cannot stand behind those before it.
+Status take_in(MemberIndex& index, const Member& member);
 
 struct CatalogueEntry {
   Member member;                    // with all of its extents

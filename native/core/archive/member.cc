@@ -56,6 +56,11 @@ std::string link_problem(const Member& member) {
   return has_nul(member.link_target) ? "the target of the symbolic link has a NUL" : "";
 }
 
+std::string device_problem(const Member& member) {
+  if (member.device_major > limits::kDeviceMajorMax) return "its major device number is beyond 4,095";
+  return member.device_minor > limits::kDeviceMinorMax ? "its minor device number is beyond 1,048,575" : "";
+}
+
 std::string xattrs_problem(const std::vector<Xattr>& xattrs) {
   std::size_t total = 0;
   const std::string* before = nullptr;
@@ -83,9 +88,10 @@ std::string content_problem(const Member& member) {
     case MemberType::kSymlink:
     case MemberType::kHardLink:
       return link_problem(member);
-    case MemberType::kDirectory:
     case MemberType::kCharDevice:
     case MemberType::kBlockDevice:
+      return device_problem(member);
+    case MemberType::kDirectory:
     case MemberType::kFifo:
     case MemberType::kMoreExtents:
       return {};

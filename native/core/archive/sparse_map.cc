@@ -70,6 +70,16 @@ class NumberLines {
 
 }  // namespace
 
+std::uint64_t mapped_bytes(const std::vector<MemberExtent>& ranges, std::uint64_t available) {
+  std::uint64_t sum = 0;
+  for (const MemberExtent& range : ranges) {
+    if (range.length == 0) continue;
+    if (sum % kTarBlockBytes != 0 || range.length > available - sum) return available;
+    sum += range.length;
+  }
+  return sum;
+}
+
 Result<std::vector<MemberExtent>> check_sparse_map(std::vector<MemberExtent> ranges, std::uint64_t size_bytes,
                                                    std::uint64_t stored_bytes) {
   std::size_t kept = 0;

@@ -10,6 +10,10 @@
 
 namespace vzv {
 
+// What a map's data takes of the `available` bytes that are stored, of which GNU tar lets any number behind it go
+// unused. All of them where that cannot be told: where data begins within a block, as only others write it.
+std::uint64_t mapped_bytes(const std::vector<MemberExtent>& ranges, std::uint64_t available);
+
 // Checks the ranges of a map and leaves out empty ones; those that touch become one. Ascending, apart, within
 // size_bytes, of stored_bytes in all; E_ARCHIVE_INVALID otherwise.
 Result<std::vector<MemberExtent>> check_sparse_map(std::vector<MemberExtent> ranges, std::uint64_t size_bytes,

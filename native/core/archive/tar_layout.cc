@@ -18,12 +18,14 @@ Result<std::shared_ptr<const TarLayout>> TarLayout::build(StreamReader& catalogu
   auto layout = std::make_shared<TarLayout>();
   CatalogueReader reader(catalogue);
   CatalogueEntry entry;
+  MemberIndex index;
   std::uint64_t tar_offset = 0;
   std::uint64_t data_end = 0;
   for (;;) {
     const Result<bool> more = reader.next(entry);
     if (!more.ok()) return more.status();
     if (!*more) break;
+    VZV_TRY(take_in(index, entry.member));
     if (layout->members_++ % limits::kTarCheckpointMembers == 0) {
       layout->checkpoints_.push_back({tar_offset, entry.data_offset, entry.record_offset});
     }

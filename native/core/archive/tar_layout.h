@@ -28,7 +28,8 @@ class TarLayout {
     std::uint64_t record_offset = 0;  // in the catalogue
   };
 
-  // Reads the whole catalogue. E_CATALOGUE_DAMAGED where its members do not make up data_bytes; errors of the store.
+  // Reads the whole catalogue. E_CATALOGUE_DAMAGED where a member cannot stand behind those before it
+  // (member_index.h), or its members do not make up data_bytes; errors of the store.
   static Result<std::shared_ptr<const TarLayout>> build(StreamReader& catalogue, std::uint64_t data_bytes);
 
   std::uint64_t size_bytes() const { return size_bytes_; }

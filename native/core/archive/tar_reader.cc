@@ -1,9 +1,11 @@
 #include "core/archive/tar_reader.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/archive/sparse_map.h"
 #include "core/base/limits.h"
+#include "core/chunk/zero.h"
 
 namespace vzv {
 
@@ -100,14 +102,22 @@ Result<ByteSpan> TarReader::data() {
   return mine;
 }
 
-// What is left of the member, and the rest of its last block.
-Status TarReader::skip_data() {
-  data_left_ += padding_;
-  padding_ = 0;
+// REQUIRES: nothing is left of what was passed over before
+Status TarReader::pass_over(std::uint64_t length, bool zeroes) {
+  data_left_ = length;
   while (data_left_ > 0) {
-    const Result<ByteSpan> passed_over = data();
-    if (!passed_over.ok()) return passed_over.status();
+    const Result<ByteSpan> bytes = data();
+    if (!bytes.ok()) return bytes.status();
+    if (zeroes && !is_zero(*bytes)) return invalid("behind the data of its sparse map stands more, and not zeroes");
   }
+  return {};
+}
+
+// What is left of the member, what fills it up, and the rest of its last block.
+Status TarReader::skip_data() {
+  VZV_TRY(pass_over(data_left_, false));
+  VZV_TRY(pass_over(std::exchange(filling_, 0), true));
+  VZV_TRY(pass_over(std::exchange(padding_, 0), false));
   name_.clear();
   return {};
 }
@@ -255,6 +265,8 @@ Status TarReader::read_sparse(const TarHeader& header, const PaxValues::Sparse& 
       const Result<std::uint64_t> taken = read_sparse_map(window_, data_left_, ranges);
       if (!taken.ok()) return located(taken.status());
       data_left_ -= *taken;
+      filling_ = data_left_ - mapped_bytes(ranges, data_left_);
+      data_left_ -= filling_;
     } else {
       Result<std::vector<MemberExtent>> listed =
           sparse_ranges(sparse.map, sparse.entries.value_or(sparse.map.size() / 2));

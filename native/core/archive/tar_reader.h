@@ -36,6 +36,8 @@ class TarReader {
   // Behind the last member: reads what tar fills its last record up with, to the end of the input.
   Status drain();
 
+  // E_ARCHIVE_INVALID of the member that next() filled in last: where it stands, its name, and `what`.
+  Status invalid(const std::string& what) const;
   // Bytes of the stream so far.
   std::uint64_t offset() const { return window_.offset(); }
 
@@ -50,6 +52,7 @@ class TarReader {
   };
 
   Result<TarBlock> block();
+  Status pass_over(std::uint64_t length, bool zeroes);
   Status skip_data();
   Status end_of_archive(const Ahead& ahead);
   // True where the header was one that describes the next.
@@ -61,7 +64,6 @@ class TarReader {
   Status fill_content(const TarHeader& header, const Ahead& ahead, Member& member);
   Status read_sparse(const TarHeader& header, const PaxValues::Sparse& sparse, Member& member);
   Status read_old_sparse(std::vector<MemberExtent>& ranges, std::uint64_t& real_size_bytes);
-  Status invalid(const std::string& what) const;
   // The same of what a decoder found; errors of the input as they are.
   Status located(const Status& status) const;
   Status cut_short() const;
@@ -74,7 +76,8 @@ class TarReader {
   std::uint64_t header_offset_ = 0;  // where the last header stands
   std::string name_;                 // of the member that is being made, for messages
   std::uint64_t data_left_ = 0;
-  std::size_t padding_ = 0;  // behind the data, up to the next block
+  std::uint64_t filling_ = 0;  // behind the data, of the member's stored length but not in its map
+  std::size_t padding_ = 0;    // behind all of it, up to the next block
 };
 
 }  // namespace vzv

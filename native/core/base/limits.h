@@ -52,6 +52,12 @@ inline constexpr std::size_t kRecordExtentsMax = 16'384;
 inline constexpr std::size_t kSparseExtentsMax = 1U << 24;
 // Sizes stay exact as numbers in JSON.
 inline constexpr std::uint64_t kArchiveSizeMax = 1ULL << 53;
+// Paths in an archive, directories that no member tells of among them: as many as ext4 makes inodes for on a tebibyte.
+// Whether they fit together is known by 16 bytes each, in a table of at most 2 GiB.
+inline constexpr std::uint64_t kArchivePathsMax = 1ULL << 26;
+// What a device number of Linux has room for (linux/kdev_t.h).
+inline constexpr std::uint32_t kDeviceMajorMax = (1U << 12) - 1;
+inline constexpr std::uint32_t kDeviceMinorMax = (1U << 20) - 1;
 // A snapshot document lists a guest's disks and configuration, a log its backup's messages: megabytes would be odd
 // already.
 inline constexpr std::uint32_t kDocumentPlainMaxBytes = 16 * kMiB;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/archive/catalogue.h"
+#include "core/archive/member_index.h"
 #include "core/archive/tar_reader.h"
 #include "core/base/limits.h"
 #include "core/chunk/fastcdc.h"
@@ -62,11 +63,15 @@ Status back_up_member(TarReader& tar, const Member& member, DataCutter& cutter) 
 }
 
 Status back_up_members(TarReader& tar, CatalogueWriter& catalogue, DataCutter& cutter, ArchiveCounters& counters) {
+  MemberIndex index;
   Member member;
   for (;;) {
     const Result<bool> more = tar.next(member);
     if (!more.ok()) return more.status();
     if (!*more) break;
+    if (index.repeats(member)) continue;
+    const std::string problem = index.add(member);
+    if (!problem.empty()) return tar.invalid("it " + problem);
     ++counters.members;
     VZV_TRY(catalogue.add(member));
     VZV_TRY(back_up_member(tar, member, cutter));
@@ -79,7 +84,7 @@ Status back_up_members(TarReader& tar, CatalogueWriter& catalogue, DataCutter& c
 
 Result<ArchiveMap> backup_archive(int fd, ChunkWriter& writer, const ArchiveBackupOptions& options,
                                   ArchiveCounters& counters, const CancelToken& cancel) {
-  ArchiveInput input(fd, options.bandwidth_limit_bytes_per_second, counters.read_bytes, cancel);
+  ArchiveInput input(fd, options.limiter, counters.read_bytes, cancel);
   TarReader tar(input);
   CatalogueWriter catalogue(writer);
   ArchiveStage stage(writer, counters, cancel);

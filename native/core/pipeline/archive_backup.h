@@ -5,8 +5,12 @@
 // archive, or with the first error of stream, store or token. A store that hangs in the kernel keeps it from returning,
 // a stream that stands still does not. Nothing is durable before the ChunkWriter's flush().
 //
-// Memory: kArchiveBuffersBytes of data, a piece of the catalogue, and one member with all its extents, whatever
-// the sizes. Several archives and volumes may go through one ChunkWriter at once.
+// A member that repeats an earlier one's path is passed over, data and all: tar writes such where two of its sources
+// overlap, or where a file system is mounted that is a source itself; where Proxmox VE unpacks, the earlier one stays.
+//
+// Memory: kArchiveBuffersBytes of data, a piece of the catalogue, one member with all its extents, and some 30 bytes of
+// each member (member_index.h), whatever the sizes. Several archives and volumes may go through one ChunkWriter at
+// once.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +18,7 @@
 #include "core/archive/stream_map.h"
 #include "core/base/cancel.h"
 #include "core/pipeline/counters.h"
+#include "core/pipeline/rate_limiter.h"
 #include "core/store/chunk_writer.h"
 
 namespace vzv {
@@ -27,8 +32,8 @@ struct ArchiveMap {
 };
 
 struct ArchiveBackupOptions {
-  // Counted on the tar stream. 0: none.
-  std::uint64_t bandwidth_limit_bytes_per_second = 0;
+  // Counted on the tar stream, and shared with whatever else has it. nullptr: none. Outlives the backup.
+  RateLimiter* limiter = nullptr;
 };
 
 // Reads `fd` to its end, also what tar writes behind the end of the archive. E_ARCHIVE_INVALID (how it may have come

@@ -29,16 +29,17 @@ Result<bool> wait_readable(int fd, const CancelToken& cancel) {
 
 }  // namespace
 
-ArchiveInput::ArchiveInput(int fd, std::uint64_t bytes_per_second, std::atomic<std::uint64_t>& read_bytes,
+ArchiveInput::ArchiveInput(int fd, RateLimiter* limiter, std::atomic<std::uint64_t>& read_bytes,
                            const CancelToken& cancel)
-    : fd_(fd), limiter_(bytes_per_second, RateLimiter::Clock::now()), read_bytes_(read_bytes), cancel_(cancel) {
+    : fd_(fd), limiter_(limiter), read_bytes_(read_bytes), cancel_(cancel) {
   // A pipe that holds more lets tar work on while a pack is written. Not every descriptor is one, nor every user
   // allowed.
   (void)::fcntl(fd, F_SETPIPE_SZ, static_cast<int>(limits::kTarBufferBytes));
 }
 
 Result<std::size_t> ArchiveInput::read(std::span<std::uint8_t> buffer) {
-  const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), limiter_.step_max_bytes()));
+  const std::uint64_t step_max = limiter_ == nullptr ? buffer.size() : limiter_->step_max_bytes();
+  const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), step_max));
   for (;;) {
     const Result<bool> readable = wait_readable(fd_, cancel_);
     if (!readable.ok()) return readable.status();
@@ -56,14 +57,15 @@ Result<std::size_t> ArchiveInput::read(std::span<std::uint8_t> buffer) {
 }
 
 Status ArchiveInput::wait_for_limit(std::size_t bytes) {
-  for (;;) {
-    const auto wait = limiter_.take(bytes, RateLimiter::Clock::now());
+  while (limiter_ != nullptr) {
+    const auto wait = limiter_->take(bytes, RateLimiter::Clock::now());
     if (wait <= RateLimiter::Clock::duration::zero()) return {};
     const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(wait).count();
     pollfd polled{cancel_.poll_fd(), POLLIN, 0};
     (void)::poll(&polled, 1, static_cast<int>(std::min<std::int64_t>(milliseconds, kLookAgainMs)));
     VZV_TRY(cancel_.status());
   }
+  return {};
 }
 
 }  // namespace vzv

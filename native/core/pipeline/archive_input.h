@@ -13,10 +13,9 @@ namespace vzv {
 
 class ArchiveInput : public TarInput {
  public:
-  // `read_bytes` counts. 0 bytes per second: no limit. REQUIRES: the descriptor (a pipe, socket or file), the counter
-  // and the token outlive this.
-  ArchiveInput(int fd, std::uint64_t bytes_per_second, std::atomic<std::uint64_t>& read_bytes,
-               const CancelToken& cancel);
+  // `read_bytes` counts. No limiter: no limit. REQUIRES: the descriptor (a pipe, socket or file), the limiter, the
+  // counter and the token outlive this.
+  ArchiveInput(int fd, RateLimiter* limiter, std::atomic<std::uint64_t>& read_bytes, const CancelToken& cancel);
 
   // E_SOURCE_READ, E_CANCELLED. A stream that is silent is no error: tar may be at a file that takes long.
   Result<std::size_t> read(std::span<std::uint8_t> buffer) override;
@@ -25,7 +24,7 @@ class ArchiveInput : public TarInput {
   Status wait_for_limit(std::size_t bytes);
 
   const int fd_;
-  RateLimiter limiter_;
+  RateLimiter* const limiter_;
   std::atomic<std::uint64_t>& read_bytes_;
   const CancelToken& cancel_;
 };

@@ -108,6 +108,8 @@ void Verification::read_pieces() {
 Status Verification::read_catalogue() {
   CatalogueReader reader(catalogue_);
   CatalogueEntry entry;
+  MemberIndex index;
+  bool in_order = true;  // as far as that can be told
   std::uint64_t members = 0;
   std::uint64_t stored_bytes = 0;
   bool whole = true;
@@ -122,6 +124,11 @@ Status Verification::read_catalogue() {
       continue;
     }
     if (!*more) break;
+    if (whole && in_order) {
+      Status status = take_in(index, entry.member);
+      in_order = status.ok();
+      if (!in_order) VZV_TRY(damages_.take(std::move(status)));
+    }
     ++members;
     stored_bytes += entry.member.stored_bytes;
   }

@@ -22,8 +22,9 @@ struct ArchiveVerifyResult {
 };
 
 // An error only where verification cannot go on: the storage does not answer, or E_CANCELLED. Behind a piece or node
-// that cannot be read the rest is still verified. Where the whole catalogue can be read, its members and what they
-// store must be as many as the archive says and its data has.
+// that cannot be read the rest is still verified. Members must be able to stand behind those before them
+// (member_index.h); the first that is not, or that comes behind a piece that cannot be read, ends this check. Where the
+// whole catalogue can be read, its members and what they store must be as many as the archive says and its data has.
 Result<ArchiveVerifyResult> verify_archive(const ArchiveMap& archive, ChunkReader& chunks, CopyCounters& counters,
                                            const CancelToken& cancel);
 

@@ -115,6 +115,49 @@ TEST_CASE("what is no tar stream fails with the reason, and writes no snapshot's
   CHECK(store.unfinished().empty());
 }
 
+TEST_CASE("a member that could not be unpacked behind those before it is refused by its name") {
+  Store store;
+  const auto refusal = [&store](const TarBuilder& tar) {
+    FedPipe pipe(tar.bytes());
+    BackedUp backed_up = nothing();
+    back_up(store, pipe.fd(), backed_up);
+    CHECK(backed_up.archive.status().code() == Code::E_ARCHIVE_INVALID);
+    return backed_up.archive.status().message();
+  };
+  CHECK(refusal(TarBuilder().member({.name = "./f"}, "x").member({.name = "./f/below"}).end()) ==
+        "byte 1024 of the tar stream, member './f/below': it lies below 'f', which is no directory");
+  CHECK(refusal(TarBuilder().member({.type = '2', .name = "l", .link_name = "/"}).member({.name = "l/a/b"}).end())
+            .find("'l/a/b': it lies below 'l', which is no directory") != std::string::npos);
+  CHECK(refusal(TarBuilder().member({.type = '1', .name = "h", .link_name = "later"}).member({.name = "later"}).end())
+            .find("'h': it is a hard link to 'later', which is no earlier member or is a directory") !=
+        std::string::npos);
+  CHECK(refusal(TarBuilder().member({.type = '5', .name = "d"}).member({.name = "d"}).end())
+            .find("'d': it has the path of an earlier directory") != std::string::npos);
+}
+
+TEST_CASE("a member that repeats an earlier one is passed over with its data") {
+  Store store;
+  TarBuilder tar;
+  tar.member({.type = '5', .name = "./d/", .mode = 0700})
+      .member({.name = "./d/f"}, "first")
+      .member({.type = '5', .name = "./d/", .mode = 0755})
+      .member({.name = "./d/f"}, pattern(700'000, 1))
+      .member({.type = '1', .name = "./d/f", .link_name = "./d/f"})
+      .member({.type = '1', .name = "./d/f", .link_name = "./gone"})
+      .member({.name = "./d/g"}, "other")
+      .end();
+  BackedUp backed_up = nothing();
+  const ArchiveMap archive = must_back_up(store, tar.bytes(), backed_up);
+  CHECK(archive.members == 3);
+  CHECK(archive.data.size_bytes == 10);
+  CHECK(backed_up.counters.members == 3);
+  read_archive(store, archive, [](const Member& member, const Bytes& stored) {
+    if (member.path == "d") CHECK(member.mode == 0700);
+    if (member.path == "d/f") CHECK(std::string(stored.begin(), stored.end()) == "first");
+    if (member.path == "d/g") CHECK(std::string(stored.begin(), stored.end()) == "other");
+  });
+}
+
 TEST_CASE("a stream that stands still is waited for, until the task is stopped") {
   Store store;
   int ends[2];
@@ -143,7 +186,8 @@ TEST_CASE("the stream is read no faster than it may be, and stops at once also t
     FedPipe pipe(tar);
     BackedUp backed_up = nothing();
     const auto start = std::chrono::steady_clock::now();
-    back_up(store, pipe.fd(), backed_up, {.bandwidth_limit_bytes_per_second = 2'000'000});
+    RateLimiter limiter(2'000'000, start);
+    back_up(store, pipe.fd(), backed_up, {.limiter = &limiter});
     must(backed_up.archive);
     CHECK(seconds_since(start) > 0.7);
     CHECK(seconds_since(start) < 3);
@@ -157,8 +201,8 @@ TEST_CASE("the stream is read no faster than it may be, and stops at once also t
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
     cancel.cancel();
   });
-  const auto archive =
-      backup_archive(pipe.fd(), *writer, {.bandwidth_limit_bytes_per_second = 10'000}, counters, cancel);
+  RateLimiter limiter(10'000, start);
+  const auto archive = backup_archive(pipe.fd(), *writer, {.limiter = &limiter}, counters, cancel);
   stopper.join();
   CHECK(archive.status().code() == Code::E_CANCELLED);
   CHECK(seconds_since(start) < 1.5);

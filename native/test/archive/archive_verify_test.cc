@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "test/archive/archive_fixture.h"
+#include "test/archive/sample_members.h"
 #include "test/archive/tar_builder.h"
 
 using namespace vzv;
@@ -86,6 +87,20 @@ TEST_CASE("a map that cannot be read is one damage, and does not hide the other 
   Verified verified;
   verify(store, archive, verified);
   CHECK(verified.result.damage_count == 2);
+}
+
+TEST_CASE("the first member that cannot stand behind those before it is damage, the rest is verified") {
+  Store store;
+  auto writer = store.writer();
+  CatalogueWriter catalogue(*writer);
+  for (const char* path : {"a", "a/b", "a/c", "d"}) must(catalogue.add(sample_file(path, 0)));
+  const ArchiveMap archive{4, StreamMap{}, must(catalogue.finish())};
+  must(writer->flush());
+  Verified verified;
+  verify(store, archive, verified);
+  REQUIRE(verified.result.damage_count == 1);
+  CHECK(verified.result.damages[0].code() == Code::E_CATALOGUE_DAMAGED);
+  CHECK(verified.result.damages[0].message() == "member 'a/b' of the catalogue lies below 'a', which is no directory");
 }
 
 TEST_CASE("a catalogue of another archive is damage") {

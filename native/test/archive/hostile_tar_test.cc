@@ -135,7 +135,8 @@ TEST_CASE("sparse maps that lie") {
   check_refused(sparse_1_0("2\n0\n4\n2\n4\n", "12345678", "100"), "overlaps");
   check_refused(sparse_1_0("2\n50\n4\n0\n4\n", "12345678", "100"), "out of order");
   check_refused(sparse_1_0("1\n97\n4\n", "1234", "100"), "beyond its size");
-  check_refused(sparse_1_0("1\n0\n4\n", "12345", "100"), "not of the length that is stored");
+  check_refused(sparse_1_0("1\n0\n4\n", "12345", "100"), "stands more, and not zeroes");
+  check_refused(sparse_1_0("2\n0\n4\n10\n4\n", "12345678" + std::string(504, '\0'), "100"), "not of the length");
   check_refused(sparse_1_0("1\n0\n4\n", "123", "100"), "not of the length that is stored");
   check_refused(sparse_1_0("1\n9007199254740990\n4\n", "1234", "100"), "beyond its size");
   check_refused(sparse_1_0("1\n0\n99999999999999999999999\n", "1234", "100"), "not numbers");

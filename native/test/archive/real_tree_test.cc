@@ -2,6 +2,7 @@
 // root.
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -243,6 +244,23 @@ TEST_CASE("a tree in the formats that tar has beside") {
     }
     check_format(scratch.path(), std::string("--format=") + format + only, plain);
   }
+}
+
+TEST_CASE("sources that overlap, and file systems that are mounted, are told of once") {
+  ScratchDirectory scratch;
+  const std::string& root = scratch.path();
+  make_plain_tree(root);
+  std::filesystem::create_directory(root + "/etc/mounted");
+  REQUIRE(::mount("none", (root + "/etc/mounted").c_str(), "tmpfs", 0, nullptr) == 0);
+  write_file(root + "/etc/mounted/file", random_pattern(1'000, 9));
+  REQUIRE(::chmod((root + "/etc/mounted").c_str(), 0711) == 0);
+  set_time(root + "/etc/mounted", 1'600'000'000, 5);
+  Store store;
+  const Bytes tar = bytes_of_command("LC_ALL=C tar -c --format=posix " + std::string(kPveFlags) + " -C '" + root +
+                                     "' ./ ./etc/mounted ./etc ./large");
+  const ArchiveMap archive = must_back_up(store, tar);
+  check_archive(store, archive, root, {});
+  REQUIRE(::umount((root + "/etc/mounted").c_str()) == 0);
 }
 
 TEST_CASE("holes and long names in the formats that tar has beside") {

@@ -147,6 +147,17 @@ TEST_CASE("members that contradict themselves are refused") {
   CHECK(member_problem(link).empty());
   link.link_target = std::string(limits::kSymlinkTargetMaxBytes + 1, 'a');
   refusal(link);
+  for (const MemberType type : {MemberType::kCharDevice, MemberType::kBlockDevice}) {
+    Member device = sample_member(type, "a");
+    device.device_major = 4'095;
+    device.device_minor = 1'048'575;
+    CHECK(member_problem(device).empty());
+    ++device.device_minor;
+    refusal(device);
+    --device.device_minor;
+    ++device.device_major;
+    refusal(device);
+  }
   Member member = sample_member(MemberType::kDirectory, "a");
   member.mode = 010000;
   refusal(member);

@@ -1,5 +1,7 @@
-// make_archive_fixture REPOSITORY CACHE < TAR: stores a tar stream as an archive, data and metadata in packs and a
-// segment of their own. Prints the `archiveTar` object of a mount spec, which is the `archiveTree` object too.
+// make_archive_fixture REPOSITORY CACHE [unchecked] < TAR: stores a tar stream as an archive, data and metadata in
+// packs and a segment of their own. Prints the `archiveTar` object of a mount spec, which is the `archiveTree` object
+// too. Unchecked: whatever the order of the members, none of which has data; so that there are catalogues that cannot
+// be.
 
 #include <unistd.h>
 
@@ -7,8 +9,11 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "core/archive/catalogue.h"
+#include "core/archive/tar_reader.h"
 #include "core/base/limits.h"
 #include "core/pipeline/archive_backup.h"
+#include "core/pipeline/archive_input.h"
 #include "core/store/chunk_writer.h"
 #include "core/store/index.h"
 #include "core/store/repository_dir.h"
@@ -23,7 +28,24 @@ nlohmann::json stream_json(const StreamMap& map) {
   return {{"sizeBytes", map.size_bytes}, {"levels", map.levels}, {"rootId", map.root.hex()}};
 }
 
-Status run(const std::string& repository_path, const std::string& cache) {
+Result<ArchiveMap> catalogue_only(ChunkWriter& writer, ArchiveCounters& counters, const CancelToken& cancel) {
+  ArchiveInput input(STDIN_FILENO, nullptr, counters.read_bytes, cancel);
+  TarReader tar(input);
+  CatalogueWriter catalogue(writer);
+  Member member;
+  for (;;) {
+    const Result<bool> more = tar.next(member);
+    if (!more.ok()) return more.status();
+    if (!*more) break;
+    VZV_TRY(catalogue.add(member));
+  }
+  VZV_TRY(tar.drain());
+  Result<StreamMap> members = catalogue.finish();
+  if (!members.ok()) return members.status();
+  return ArchiveMap{catalogue.members(), StreamMap{}, *members};
+}
+
+Status run(const std::string& repository_path, const std::string& cache, bool checked) {
   const auto repository = RepositoryDir::open(repository_path);
   if (!repository.ok()) return repository.status();
   const auto index = Index::open(*repository, cache);
@@ -34,7 +56,8 @@ Status run(const std::string& repository_path, const std::string& cache) {
   if (!writer.ok()) return writer.status();
   ArchiveCounters counters;
   const CancelToken cancel;
-  const Result<ArchiveMap> archive = backup_archive(STDIN_FILENO, **writer, {}, counters, cancel);
+  const Result<ArchiveMap> archive = checked ? backup_archive(STDIN_FILENO, **writer, {}, counters, cancel)
+                                             : catalogue_only(**writer, counters, cancel);
   if (!archive.ok()) return archive.status();
   VZV_TRY((*writer)->flush());
   std::cout
@@ -47,11 +70,12 @@ Status run(const std::string& repository_path, const std::string& cache) {
 }  // namespace vzv
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::cerr << "usage: make_archive_fixture REPOSITORY CACHE < TAR\n";
+  const bool checked = argc == 3;
+  if (!checked && (argc != 4 || std::string(argv[3]) != "unchecked")) {
+    std::cerr << "usage: make_archive_fixture REPOSITORY CACHE [unchecked] < TAR\n";
     return 2;
   }
-  const vzv::Status status = vzv::run(argv[1], argv[2]);
+  const vzv::Status status = vzv::run(argv[1], argv[2], checked);
   if (status.ok()) return 0;
   std::cerr << vzv::code_name(status.code()) << ": " << status.message() << "\n";
   return 1;

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "core/archive/tar_layout.h"
+#include "test/archive/read_tar.h"
 #include "test/fuse/archive_fixture.h"
 
 namespace {
@@ -84,10 +85,48 @@ void check_unpacked(const std::vector<Member>& members) {
   }
 }
 
+// As GNU tar finds ranges: in whole blocks, but for the end of the last.
+Member in_whole_blocks(Member member) {
+  if (!member.sparse) return member;
+  std::uint64_t end = 0;
+  member.stored_bytes = 0;
+  for (MemberExtent& extent : member.extents) {
+    if (&extent != &member.extents.back()) extent.length = tar_blocks(extent.length);
+    extent.offset = std::max(extent.offset, end + 1);
+    end = extent.offset + extent.length;
+    member.stored_bytes += extent.length;
+  }
+  member.size_bytes = std::max(member.size_bytes, end);
+  return member;
+}
+
 }  // namespace
 
 TEST_CASE("GNU tar unpacks random files and their holes as the catalogue has them") {
   for (const std::uint64_t seed : {1, 2, 3}) check_unpacked(random_members(seed, 400));
+}
+
+TEST_CASE("a tar file that is taken in again has the same members and data") {
+  std::vector<Member> members;
+  for (const std::vector<Member>& some : {sample_members(), random_members(13, 400)}) {
+    for (const Member& member : some) {
+      if (members.empty() || !member.path.empty()) members.push_back(in_whole_blocks(member));
+    }
+  }
+  TarFile file(members);
+  const Bytes tar = file.all();
+  const Bytes data = sample_data(stored_bytes_of(members));
+  const std::vector<ReadMember> again = must(read_tar(tar));
+  REQUIRE(again.size() == members.size());
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    CAPTURE(printable(members[i].path));
+    CHECK(again[i].member == members[i]);
+    CHECK(std::equal(again[i].data.begin(), again[i].data.end(), data.begin() + static_cast<std::ptrdiff_t>(at),
+                     [](char a, std::uint8_t b) { return static_cast<std::uint8_t>(a) == b; }));
+    at += again[i].data.size();
+  }
+  CHECK(at == data.size());
 }
 
 TEST_CASE("a tar file reads alike from any offset") {

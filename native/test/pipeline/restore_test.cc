@@ -61,7 +61,8 @@ TEST_CASE("zeroes within a chunk take no space in a file, wherever they stand") 
   CopyCounters copied;
   repository.restore(volume, scratch / "disk", copied);
   CHECK((read_file(scratch / "disk") == source.bytes()));
-  CHECK(allocated_bytes(scratch / "disk") <= 7 * 64 * kKiB);
+  // Beside the data one block of the file system for the list of its extents, which ext4 counts where they are many.
+  CHECK(allocated_bytes(scratch / "disk") <= 7 * 64 * kKiB + 4 * kKiB);
 }
 
 TEST_CASE("an existing file is refused, or overwritten whole: nothing of it shows in the holes") {

@@ -48,7 +48,7 @@ async function backUp(
   const fd = openSync(path, 'r');
   const writer = await store.writer({ zstdLevel: 1, bandwidthLimitBytesPerSecond: 0 });
   try {
-    const result = await writer.backupArchive({ fd, bandwidthLimitBytesPerSecond: 0 }, onProgress && { onProgress });
+    const result = await writer.backupArchive({ fd }, onProgress && { onProgress });
     const { addedBytes } = await writer.flush();
     return { ...result, addedBytes };
   } finally {
@@ -120,7 +120,7 @@ describe('archives in the engine', () => {
 async function backUpDescriptor(store: ChunkStore, fd: number, signal?: AbortSignal): Promise<ArchiveBackupResult> {
   const writer = await store.writer({ zstdLevel: 1, bandwidthLimitBytesPerSecond: 0 });
   try {
-    return await writer.backupArchive({ fd, bandwidthLimitBytesPerSecond: 0 }, signal && { signal });
+    return await writer.backupArchive({ fd }, signal && { signal });
   } finally {
     await writer.close();
   }

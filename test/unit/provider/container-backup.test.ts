@@ -49,7 +49,12 @@ test('a whole backup of a container commits before it answers, with archive and 
   const limited = { ...request, bandwidthLimitBytesPerSecond: 1_000_000 };
   const result = await handlers.backupContainer({ backupId, ...limited }, call);
   assert.deepEqual(result, { addedBytes: 5000, readBytes: 6536, sizeBytes: 5000 });
-  assert.deepEqual(provider.engine.store.archiveBackups, [{ fd: 7, bandwidthLimitBytesPerSecond: 1_000_000 }]);
+  const { archiveBackups, writers } = provider.engine.store;
+  assert.deepEqual(archiveBackups, [{ fd: 7 }]);
+  assert.deepEqual(
+    writers.map((options) => options.bandwidthLimitBytesPerSecond),
+    [1_000_000],
+  );
   assert.equal(call.askedEnds, 1);
   assert.ok(call.closedArchives > 0);
   assert.match(call.lines[0] ?? '', /^info: root: 1 files with 4.88 KiB of data$/);
