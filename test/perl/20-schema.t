@@ -10,6 +10,7 @@ use Test::More;
 use Taint qw(taint tainted_parts);
 use PVE::Vzvault::Frame;
 use PVE::Vzvault::Schema;
+use PVE::Vzvault::Section;
 
 my $VOLUME = 'backup/vzdump-qemu-100-2026_11_22-04_17_14.vzv';
 my $STORAGE = { id => 'vault', path => '/mnt/vault', isMountpoint => '' };
@@ -167,25 +168,25 @@ is($seconds->('backup.vm'), undef, 'a backup takes as long as it takes');
 my %MOUNTPOINT = (yes => 'yes', 1 => 'yes', On => 'yes', no => '', 0 => '', '/mnt' => '/mnt');
 for my $value (sort keys %MOUNTPOINT) {
     my $scfg = { path => '/mnt/vault', is_mountpoint => $value };
-    my $storage = PVE::Vzvault::Schema::storage('vault', $scfg);
+    my $storage = PVE::Vzvault::Section::storage('vault', $scfg);
     is($storage->{isMountpoint}, $MOUNTPOINT{$value}, "reads is_mountpoint $value");
 }
 my %SIZE = ('256K' => 262144, '512K' => 524288, '1M' => 1048576, '4M' => 4194304);
 for my $size (sort keys %SIZE) {
     my $scfg = { path => '/mnt/vault', 'vzvault-chunk-size' => $size };
-    is(PVE::Vzvault::Schema::storage('vault', $scfg)->{chunkSizeBytes}, $SIZE{$size},
+    is(PVE::Vzvault::Section::storage('vault', $scfg)->{chunkSizeBytes}, $SIZE{$size},
         "reads vzvault-chunk-size $size");
 }
-ok(!exists(PVE::Vzvault::Schema::storage('vault', { path => '/mnt' })->{chunkSizeBytes}),
+ok(!exists(PVE::Vzvault::Section::storage('vault', { path => '/mnt' })->{chunkSizeBytes}),
     'leaves out a chunk size that is not set');
 for my $mechanism (qw(nbd file-handle)) {
     my $scfg = { path => '/mnt/vault', 'vzvault-vm-mechanism' => $mechanism };
-    is(PVE::Vzvault::Schema::storage('vault', $scfg)->{vmMechanism}, $mechanism,
+    is(PVE::Vzvault::Section::storage('vault', $scfg)->{vmMechanism}, $mechanism,
         "reads vzvault-vm-mechanism $mechanism");
 }
-ok(!exists(PVE::Vzvault::Schema::storage('vault', { path => '/mnt' })->{vmMechanism}),
+ok(!exists(PVE::Vzvault::Section::storage('vault', { path => '/mnt' })->{vmMechanism}),
     'leaves out a mechanism that is not set');
-is(PVE::Vzvault::Schema::storage('vault', { path => '/mnt', 'vzvault-instance' => 'a' x 32 })
+is(PVE::Vzvault::Section::storage('vault', { path => '/mnt', 'vzvault-instance' => 'a' x 32 })
         ->{instance}, 'a' x 32, 'reads vzvault-instance');
 
 done_testing();

@@ -323,33 +323,54 @@ subtest 'a restore in the order of PVE' => sub {
         'restore.begin' =>
             { restoreId => 'r', disks => {}, archives => [{ name => 'root', sizeBytes => 5 }] },
         'restore.openArchive' => sub { return { path => $path{ $_[0]->{mechanism} } } },
-        'storage.readConfig' => { contentBase64 => encode_base64("arch: amd64\n", '') },
+        'storage.readConfig' => sub {
+            my $config = $_[0]->{name} eq 'guest.conf';
+            return { contentBase64 => $config ? encode_base64("arch: amd64\n", '') : undef };
+        },
     );
     for my $setting (undef, 'tar', 'directory') {
         local $SCFG->{'vzvault-ct-restore'} = taint($setting) if defined($setting);
         my $mechanism = $setting // 'tar';
-        my (@mechanism, $init, $config);
+        my (@mechanism, $init, $config, @later);
         my $calls = answered(sub {
             my ($provider, $volname) = (provider(), taint($LXC));
             $config = $provider->archive_get_guest_config($volname, 'vault');
             @mechanism = $provider->restore_get_mechanism($volname, 'vault');
             $init = $provider->restore_container_init($volname, 'vault', {});
             $provider->restore_container_cleanup($volname, 'vault', {}) for 1, 2;
+            local $ENV{VZVAULT_SOCKET} = '/tmp/vzvault-test-nowhere/sock';
+            @later = map { provider()->$_($volname, 'vault') }
+                qw(archive_get_guest_config archive_get_firewall_config);
         }, %answer);
         is_deeply(\@mechanism, [$mechanism, 'lxc'], "is done by $mechanism");
         my $key = $mechanism eq 'tar' ? 'tar-path' : 'archive-directory';
         is_deeply($init, { $key => $path{$mechanism} }, 'gives a path');
         is($config, "arch: amd64\n", 'and the configuration');
-        is_deeply([tainted_parts([@mechanism, $init, $config])], [], 'nothing is tainted');
+        is_deeply(\@later, ["arch: amd64\n", undef], 'which a new object knows without a daemon');
+        is_deeply([tainted_parts([@mechanism, $init, $config, @later])], [], 'nothing is tainted');
+        my @file = (storage => $STORAGE, volume => $LXC);
         is_deeply(
-            [$calls->@[1 .. 3]],
+            [grep { $_->[0] ne 'storage.readConfig' } $calls->@*],
             [
-                ['restore.begin', { storage => $STORAGE, volume => $LXC }],
+                ['restore.begin', {@file}],
                 ['restore.openArchive', { restoreId => 'r', mechanism => $mechanism }],
                 ['restore.end', { restoreId => 'r' }],
             ],
             'in three calls',
         );
+        is_deeply(
+            [$calls->@[-4, -3]],
+            [map { ['storage.readConfig', { @file, name => $_ }] } qw(guest.conf firewall.conf)],
+            'and two that read the configurations before the data',
+        );
+    }
+    my $elsewhere = 'backup/vzdump-lxc-102-2026_11_22-04_17_14.vzv';
+    is(scalar(answered(sub { provider()->archive_get_guest_config($elsewhere) }, %answer)->@*), 1,
+        'those of another backup are asked for');
+    {
+        local $SCFG->{path} = '/mnt/elsewhere';
+        is(scalar(answered(sub { provider()->archive_get_guest_config($LXC) }, %answer)->@*), 1,
+            'and those of another repository');
     }
     my $calls = answered(sub {
         eval { provider()->restore_container_init($LXC, 'vault', {}) };

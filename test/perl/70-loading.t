@@ -32,8 +32,9 @@ ok($PLUGIN->can($_), "has $_")
     on_update_hook on_update_hook_full on_delete_hook get_identity new_backup_provider);
 
 my @loaded = sort grep { !$loaded_before{$_} && m!\A(?:PVE|Data|Socket|JSON|IO)/! } keys %INC;
-is_deeply(\@loaded, ['PVE/Storage/Custom/VzvaultPlugin.pm', 'PVE/Vzvault/Volname.pm'],
-    'loads nothing else of ours until it is used');
+my @needed =
+    ('PVE/Storage/Custom/VzvaultPlugin.pm', map { "PVE/Vzvault/$_.pm" } qw(Properties Volname));
+is_deeply(\@loaded, \@needed, 'loads nothing else of ours until it is used');
 
 my $scfg = { path => '/mnt/vault', content => { backup => 1 } };
 my $provider = eval { $PLUGIN->new_backup_provider($scfg, 'vault', sub { }) };

@@ -9,13 +9,14 @@ use warnings;
 
 use PVE::Vzvault::Client;
 use PVE::Vzvault::Error qw(code_of);
-use PVE::Vzvault::Schema;
+use PVE::Vzvault::Section;
+use PVE::Vzvault::Volname;
 
 # One call of the daemon about this storage.
 sub call {
     my ($storeid, $scfg, $method, %params) = @_;
 
-    my $storage = PVE::Vzvault::Schema::storage($storeid, $scfg);
+    my $storage = PVE::Vzvault::Section::storage($storeid, $scfg);
     return PVE::Vzvault::Client::call($method, { storage => $storage, %params });
 }
 
@@ -33,6 +34,30 @@ sub list {
     }
 
     return $backups;
+}
+
+# The same in the form of PVE's list of volumes.
+sub volumes {
+    my ($storeid, $scfg, $vmid) = @_;
+
+    my @volumes;
+    for my $entry (list($storeid, $scfg, $vmid)->@*) {
+        my $volume = {
+            volid => "$storeid:$entry->{volume}",
+            format => PVE::Vzvault::Volname::FORMAT,
+            content => 'backup',
+            subtype => $entry->{guestType},
+            vmid => $entry->{vmid},
+            size => $entry->{sizeBytes},
+            ctime => $entry->{timeSeconds},
+        };
+        my ($first_line) = split(/\r?\n/, $entry->{notes}, 2);
+        $volume->{notes} = $first_line if length($first_line // '');
+        $volume->{protected} = 1 if $entry->{protected};
+        push @volumes, $volume;
+    }
+
+    return \@volumes;
 }
 
 # The backups of all guests, or of $vmid and $type, in the form of PVE's prune lists: ctime, type,

@@ -35,6 +35,9 @@ our %HINT = (
         . ' reads the whole disk',
     E_ARCHIVE_SOURCE =>
         q{tar failed to read the container's files; its messages stand in the task log},
+    E_CATALOGUE_DAMAGED =>
+        q{the catalogue of a container's archive is damaged; restore another backup and run vzvault}
+        . ' verify',
     E_STORAGE_TIMEOUT => 'the storage does not answer; check the mount and its server',
 );
 
@@ -47,6 +50,17 @@ sub raise {
     my ($code, $message) = @_;
 
     my $hint = $HINT{$code} // die "no such error code: $code\n";
+    die "$message ($code: $hint)\n";
+}
+
+# Dies with an error that the daemon sent: a map of code, message and hint.
+sub pass_on {
+    my ($error) = @_;
+
+    my ($code) = ($error->{code} // '') =~ m/\A(E_[A-Z][A-Z_]{1,40})\z/;
+    raise('E_FRAME_INVALID', 'vzvaultd answered with an error that has no code') if !$code;
+    my $message = line($error->{message});
+    my $hint = line($error->{hint});
     die "$message ($code: $hint)\n";
 }
 

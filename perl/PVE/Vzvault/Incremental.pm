@@ -77,6 +77,21 @@ sub _dirty_bytes {
     return \%dirty;
 }
 
+# With the mechanism file-handle: what the call of backup.vm has besides, the handles in the order
+# of disks(), and the handler by which the daemon asks for the dirty regions. Else nothing.
+sub file_handles {
+    my ($vmid, $volumes) = @_;
+
+    my @devices = sort keys $volumes->%*;
+    my @handles = grep { $_ } map { $volumes->{$_}->{'file-handle'} } @devices;
+    return () if !@handles;
+    raise('E_ARGUMENT_INVALID', "not every disk of $vmid came with a file handle")
+        if @handles != @devices;
+
+    my %handlers = ('backup.nextDirtyRegions' => region_handler($volumes));
+    return (fds => \@handles, handlers => \%handlers);
+}
+
 # The handler of backup.nextDirtyRegions: asks the functions that PVE gave with its volumes, a batch
 # at a time (pve-storage BackupProvider/Plugin/Base.pm, backup_vm). They read a pipe, so a function
 # that failed once is not asked again: it would go on behind what was lost.

@@ -68,6 +68,12 @@ my $entry = record(
 );
 my $sized_disks = map_of($device, record(sizeBytes => $bytes), MAX_DISKS);
 my $stored = record(addedBytes => $bytes, readBytes => $bytes, sizeBytes => $bytes);
+my @guest_backup = (
+    backupId => $id,
+    configBase64 => $base64,
+    firewallBase64 => nullable($base64),
+    bandwidthLimitBytesPerSecond => $bytes,
+);
 my $archive = record(name => $id, sizeBytes => $bytes);
 my $nothing = record();
 
@@ -157,10 +163,7 @@ our %METHOD = (
     'backup.vm' => {
         seconds => undef,
         params => record(
-            backupId => $id,
-            configBase64 => $base64,
-            firewallBase64 => nullable($base64),
-            bandwidthLimitBytesPerSecond => $bytes,
+            @guest_backup,
             disks => list_of(
                 record(
                     device => $device,
@@ -177,12 +180,7 @@ our %METHOD = (
     },
     'backup.container' => {
         seconds => undef,
-        params => record(
-            backupId => $id,
-            configBase64 => $base64,
-            firewallBase64 => nullable($base64),
-            bandwidthLimitBytesPerSecond => $bytes,
-        ),
+        params => record(@guest_backup),
         result => $stored,
     },
     'backup.end' => {
@@ -281,31 +279,6 @@ sub client_result {
     my $what = "cannot answer vzvaultd's call of $method";
     local $PVE::Vzvault::Type::BLAME = [$CLIENT_METHOD{$method}->{blame}, $what];
     return $CLIENT_METHOD{$method}->{result}->($result, 'result');
-}
-
-# A section of storage.cfg as docs/protocol.md's `storage`.
-sub storage {
-    my ($storeid, $scfg) = @_;
-
-    my $is_mountpoint = $scfg->{is_mountpoint} // 'no';
-    if ($is_mountpoint =~ m/\A(?:0|off|no|false)\z/i) {
-        $is_mountpoint = '';
-    } elsif ($is_mountpoint =~ m/\A(?:1|on|yes|true)\z/i) {
-        $is_mountpoint = 'yes';
-    }
-
-    my $section = { id => $storeid, path => $scfg->{path}, isMountpoint => $is_mountpoint };
-    if (my $size = $scfg->{'vzvault-chunk-size'}) {
-        my ($number, $unit) = $size =~ m/\A([0-9]{1,3})([KM])\z/;
-        $section->{chunkSizeBytes} = $number * ($unit eq 'K' ? 1024 : 1024 * 1024);
-    }
-
-    my $vm_mechanism = $scfg->{'vzvault-vm-mechanism'};
-    $section->{vmMechanism} = $vm_mechanism if defined($vm_mechanism);
-    my $instance = $scfg->{'vzvault-instance'};
-    $section->{instance} = $instance if defined($instance);
-
-    return $section;
 }
 
 1;

@@ -16,9 +16,10 @@ use MIME::Base64 qw(encode_base64);
 use PVE::Vzvault::Error;
 use PVE::Vzvault::Frame;
 use PVE::Vzvault::Schema;
+use PVE::Vzvault::Section;
 use PVE::Vzvault::Type;
 
-my $STORAGE = PVE::Vzvault::Schema::storage(
+my $STORAGE = PVE::Vzvault::Section::storage(
     'vault', { path => '/mnt/vault', is_mountpoint => 'yes', 'vzvault-chunk-size' => '1M' });
 my $VOLUME = 'backup/vzdump-qemu-100-2026_11_22-04_17_14.vzv';
 
@@ -105,7 +106,7 @@ my %message = (
         2,
         'job.begin',
         {
-            storage => PVE::Vzvault::Schema::storage(
+            storage => PVE::Vzvault::Section::storage(
                 'vault', { path => '/mnt/vault', 'vzvault-vm-mechanism' => 'file-handle' }),
             startTimeSeconds => '1795321034',
         },

@@ -12,6 +12,7 @@ package PVE::Storage::Custom::VzvaultPlugin;
 use strict;
 use warnings;
 
+use PVE::Vzvault::Properties;
 use PVE::Vzvault::Volname;
 
 use base qw(PVE::Storage::DirPlugin);
@@ -47,64 +48,19 @@ sub plugindata {
     };
 }
 
-# Property names are global in storage.cfg: one that another plugin has keeps PVE from starting.
 sub properties {
-    return {
-        'vzvault-chunk-size' => {
-            description => "Size of the pieces in which VM disks are deduplicated. Fixed when the"
-                . " repository is created; an existing repository keeps its own.",
-            type => 'string',
-            enum => ['256K', '512K', '1M', '4M'],
-            default => '512K',
-        },
-        'vzvault-vm-mechanism' => {
-            description => "How the disks of VMs are read for a backup. The mechanism 'file-handle'"
-                . " needs the package libnbd-bin.",
-            type => 'string',
-            enum => ['nbd', 'file-handle'],
-            default => 'nbd',
-        },
-        'vzvault-ct-restore' => {
-            description => "How the files of containers are given back: as one tar file that"
-                . " Proxmox VE checks and unpacks, or as a directory that it copies.",
-            type => 'string',
-            enum => ['tar', 'directory'],
-            default => 'tar',
-        },
-        'vzvault-instance' => {
-            description => "Random. Set when the storage is added, so that what is known of another"
-                . " storage of the same name is not taken for its own.",
-            type => 'string',
-            pattern => '[0-9a-f]{32}',
-        },
-    };
+    return PVE::Vzvault::Properties::definitions();
 }
 
 sub options {
-    return {
-        path => { fixed => 1 },
-        'vzvault-chunk-size' => { optional => 1, fixed => 1 },
-        'vzvault-instance' => { optional => 1, fixed => 1 },
-        (
-            map { $_ => { optional => 1 } }
-                qw(vzvault-vm-mechanism vzvault-ct-restore nodes shared disable content
-                content-dirs is_mountpoint create-base-path create-subdirs bwlimit prune-backups
-                max-protected-backups)
-        ),
-    };
+    return PVE::Vzvault::Properties::options();
 }
 
 sub check_config {
     my ($class, $storeid, $config, $create, @rest) = @_;
 
     my $opts = $class->SUPER::check_config($storeid, $config, $create, @rest);
-    my $path = $opts->{path};
-    die "illegal path for vzvault storage: $path\n"
-        if $create && ($path eq '/' || $path =~ m!(?:\A|/)\.\.?(?:/|\z)!);
-    my $is_mountpoint = $opts->{is_mountpoint} // 'no';
-    die "is_mountpoint must be yes, no or an absolute path: $is_mountpoint\n"
-        if $is_mountpoint !~ m!\A(?:[01]|on|off|yes|no|true|false)\z!i
-        && $is_mountpoint !~ m!\A/[-/a-zA-Z0-9_.@]+\z!;
+    PVE::Vzvault::Properties::check($opts, $create);
 
     return $opts;
 }
@@ -149,21 +105,7 @@ sub list_volumes {
     return $volumes if @others == $content_types->@*;
 
     require PVE::Vzvault::Backups;
-    for my $entry (PVE::Vzvault::Backups::list($storeid, $scfg, $vmid)->@*) {
-        my $volume = {
-            volid => "$storeid:$entry->{volume}",
-            format => PVE::Vzvault::Volname::FORMAT,
-            content => 'backup',
-            subtype => $entry->{guestType},
-            vmid => $entry->{vmid},
-            size => $entry->{sizeBytes},
-            ctime => $entry->{timeSeconds},
-        };
-        my ($first_line) = split(/\r?\n/, $entry->{notes}, 2);
-        $volume->{notes} = $first_line if length($first_line // '');
-        $volume->{protected} = 1 if $entry->{protected};
-        push $volumes->@*, $volume;
-    }
+    push $volumes->@*, PVE::Vzvault::Backups::volumes($storeid, $scfg, $vmid)->@*;
 
     return $volumes;
 }
@@ -302,12 +244,13 @@ sub status {
 sub on_add_hook {
     my ($class, $storeid, $scfg, %sensitive) = @_;
 
-    $scfg->{'vzvault-instance'} //= _random_instance(); # PVE writes it to storage.cfg
+    # PVE writes it to storage.cfg.
+    $scfg->{'vzvault-instance'} //= PVE::Vzvault::Properties::random_instance();
     return if $scfg->{disable} || !_is_on_this_node($scfg);
 
     $class->check_connection($storeid, $scfg); # before anything is made
-    require PVE::Vzvault::Schema;
-    if (PVE::Vzvault::Schema::storage($storeid, $scfg)->{isMountpoint} eq '') {
+    require PVE::Vzvault::Section;
+    if (PVE::Vzvault::Section::storage($storeid, $scfg)->{isMountpoint} eq '') {
         my $path = _path($scfg);
         my $mkdir = sub { $class->config_aware_base_mkdir($scfg, $path); return 1 };
         PVE::Tools::run_fork_with_timeout(MKDIR_SECONDS, $mkdir)
@@ -316,18 +259,6 @@ sub on_add_hook {
     _call($storeid, $scfg, 'storage.create');
 
     return;
-}
-
-sub _random_instance {
-    open(my $random, '<:raw', '/dev/urandom') or die "/dev/urandom: $!\n";
-    my $bytes = '';
-    while (length($bytes) < 16) {
-        sysread($random, $bytes, 16 - length($bytes), length($bytes)) or die "/dev/urandom: $!\n";
-    }
-    close($random);
-
-    my ($instance) = unpack('H*', $bytes) =~ m/\A([0-9a-f]{32})\z/; # untaints
-    return $instance;
 }
 
 sub on_update_hook {
