@@ -8,8 +8,9 @@
  * the reader no longer reads them. It is kept for the next format, and because it says what is in the fixture. Sizes and times are
  * fixed; the repository's id and the salts are random, so no two runs give the same bytes.
  *
- * Everything is written by the program itself, run as an administrator would. Needs root: it runs under a host name of its own,
- * since snapshots name the machine that made them.
+ * Disks are backed up by the program itself, run as an administrator would. Needs root: it runs under a host name of its own,
+ * since snapshots name the machine that made them. The container's tar stream is made here (golden-tar.ts), since the program alone backs up
+ * no containers.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -18,14 +19,21 @@ import { join, resolve } from 'node:path';
 import { engine } from '../src/engine/index.js';
 import { openRepository } from '../src/repository/repository.js';
 import { resolveSnapshot } from '../src/repository/snapshot-reference.js';
+import { VERSION } from '../src/lib/version.js';
+import { systemClock } from '../src/lib/clock.js';
+import { beginBackup } from '../src/repository/backup-session.js';
+import type { GoldenArchive } from '../test/support/golden-archives.js';
 import { diskBytes, type Extent, type GoldenDisk, type GoldenSnapshot } from '../test/support/golden-disks.js';
 import { projectRoot } from '../test/support/project.js';
 import { Cleanups } from '../test/support/temp.js';
+import { containerMembers } from './golden-container.js';
+import { tarStream } from './golden-tar.js';
 
 const KIB = 1024;
 const chunkSizeBytes = 256 * KIB;
 const hostname = 'pve1';
 const group = 'qemu/100';
+const container = { group: 'lxc/101', time: '2026-11-22T06:17:14Z' };
 
 interface Plan extends Omit<GoldenSnapshot, 'disks'> {
   readonly disks: readonly { readonly name: string; readonly sizeBytes: number; readonly extents: readonly Extent[] }[];
@@ -150,6 +158,38 @@ function backup(plan: Plan, store: string, work: string): void {
   vzvault(join(work, 'cache'), ...args);
 }
 
+/** Stores the container's files, and describes what became of them. */
+async function backupContainer(store: string, work: string): Promise<GoldenSnapshot> {
+  const files = { 'guest.conf': 'arch: amd64\nhostname: ct\nrootfs: vault:101/vm-101-disk-0.raw,size=8G\n' };
+  const tar = join(work, 'root.tar');
+  writeFileSync(tar, tarStream(containerMembers));
+  const fd = openSync(tar, 'r');
+  const repository = await openRepository(engine, { path: store });
+  try {
+    const id = await resolveSnapshot(repository.snapshots, `${container.group}@${container.time}`);
+    const session = await beginBackup(repository, {
+      id,
+      createdBy: { version: VERSION, hostname },
+      clock: systemClock,
+    });
+    for (const [name, content] of Object.entries(files)) session.addFile(name, Buffer.from(content));
+    const { archive } = await session.backupArchive({ name: 'root', fd });
+    await session.commit();
+    const [data, catalogue] = [archive.data, archive.catalogue].map(({ rootId, ...stream }) => ({
+      ...stream,
+      root: rootId,
+    })) as [GoldenArchive['data'], GoldenArchive['catalogue']];
+    return {
+      ...container,
+      ...{ protected: false, notes: null, log: null, files, disks: [] },
+      archive: { name: 'root', data, catalogue, members: containerMembers },
+    };
+  } finally {
+    await repository.close();
+    closeSync(fd);
+  }
+}
+
 /** What only Proxmox VE's interface sets, not the command line. */
 async function setSidecars(store: string): Promise<void> {
   const repository = await openRepository(engine, { path: store });
@@ -167,14 +207,17 @@ async function setSidecars(store: string): Promise<void> {
 async function make(target: string, cleanups: Cleanups): Promise<void> {
   if (existsSync(target)) throw new Error(`${target} exists, and a golden repository is never made anew`);
   const work = cleanups.directory();
+  process.env['VZVAULT_CACHE_DIR'] = join(work, 'cache');
   mkdirSync(target, { recursive: true });
   vzvault(join(work, 'cache'), 'init', target, '--chunk-size', '256K');
   for (const plan of plans) backup(plan, target, work);
   await setSidecars(target);
+  const ofContainer = await backupContainer(target, work);
   // Git keeps no empty directories, and a reader needs none.
   for (const name of ['sessions', 'tmp']) rmSync(join(target, 'vzvault', name), { recursive: true });
-  const snapshots = plans.map((plan) => ({ ...plan, disks: plan.disks.map(describe) }));
-  const expected = { format: 1, chunkSizeBytes, snapshots };
+  const disks = plans.map((plan) => ({ ...plan, disks: plan.disks.map(describe) }));
+  // In the order of their groups.
+  const expected = { format: 1, chunkSizeBytes, snapshots: [ofContainer, ...disks] };
   writeFileSync(join(target, 'expected.json'), `${JSON.stringify(expected, null, 2)}\n`);
   writeFileSync(join(target, '.gitattributes'), '# Bytes, whatever they look like.\nvzvault/** -text\n');
 }

@@ -80,6 +80,10 @@ export const repositoryLimits = {
   volumes: 256,
   /** A container has one. */
   archives: 16,
+  /** docs/format.md: 2^40 pieces, where a node of a stream's map may have no more than 32. */
+  streamLevels: 8,
+  /** Of the version and of the host name (at most 64 in Linux) that a snapshot was made by. */
+  creatorCharacters: 256,
   /** guest.conf and firewall.conf today. */
   files: 64,
   /** Calls of one listing under way at once. The engine runs four per directory and queues few. */
@@ -162,6 +166,14 @@ export const mountLimits = {
   stopMs: 5_000,
   /** Of a line without an end, this much is kept. */
   logLineCharacters: 16 * KIB,
+  /** Of a restore's mount, every few seconds: some 250 lines. A storage that is gone has a line a chunk, and nobody reads all of them. */
+  logReadBytes: 64 * KIB,
+  /** A log that was read is emptied above this: it lies in the node's memory. */
+  logFileBytes: 1 * MIB,
+  /** Errors of one restore in the task log. One damaged piece of a map can be an error of each file, and the first say all that helps. */
+  faults: 8,
+  /** Of one of them; with its hint still shorter than `serverLimits.logLineCharacters`. */
+  faultCharacters: 3_072,
 } as const;
 
 /** Bounds of `vzvault doctor`. */

@@ -56,12 +56,11 @@ export interface SnapshotDocument {
 }
 
 const COMPONENT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-const LARGEST_VOLUME_CHUNKS = 2 ** 40;
-/** 2^40 pieces, where a node of the map may have no more than 32. */
-const MAX_STREAM_LEVELS = 8;
 const EMPTY_ROOT = '0'.repeat(64);
 
+/** Below 2^53, so that no volume has the 2^40 chunks that would be too many: 2^35 of the smallest. */
 const bytes = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const creator = z.string().max(repositoryLimits.creatorCharacters);
 const name = z.string().regex(COMPONENT_NAME);
 const time = z.string().refine((text) => parseIsoTime(text) !== null, 'not a UTC time');
 
@@ -73,13 +72,13 @@ const volumeSchema = z
     levels: z.number().int(),
     root: z.string().regex(/^[0-9a-f]{64}$/),
   })
-  .refine((volume) => volume.sizeBytes / volume.chunkSizeBytes <= LARGEST_VOLUME_CHUNKS, 'too many chunks')
-  .refine((volume) => volume.levels === mapLevels(volume.sizeBytes, volume.chunkSizeBytes), 'wrong number of levels');
+  .refine((volume) => volume.levels === mapLevels(volume.sizeBytes, volume.chunkSizeBytes), 'wrong number of levels')
+  .refine((volume) => volume.sizeBytes > 0 || volume.root === EMPTY_ROOT, 'empty with a map');
 
 const streamSchema = z
   .object({
     sizeBytes: bytes,
-    levels: z.number().int().min(1).max(MAX_STREAM_LEVELS),
+    levels: z.number().int().min(1).max(repositoryLimits.streamLevels),
     root: z.string().regex(/^[0-9a-f]{64}$/),
   })
   .refine((stream) => (stream.sizeBytes === 0) === (stream.root === EMPTY_ROOT), 'empty with a map, or not without')
@@ -98,7 +97,7 @@ const documentSchema = z.object({
   group: z.string(),
   time,
   finishedAt: time,
-  createdBy: z.object({ version: z.string().max(256), hostname: z.string().max(256) }),
+  createdBy: z.object({ version: creator, hostname: creator }),
   volumes: z.array(volumeSchema).max(repositoryLimits.volumes).refine(haveUniqueNames, 'two volumes of one name'),
   // Absent where there are none.
   archives: z

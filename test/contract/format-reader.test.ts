@@ -51,8 +51,9 @@ const digestOf = (...parts: Buffer[]): Buffer => Buffer.from(sha256(Buffer.conca
 
 describe('the reader of the format page refuses a repository', () => {
   const read = (repository: string): void => {
-    const { snapshots, readVolume } = readRepository(repository);
+    const { snapshots, readVolume, readArchive } = readRepository(repository);
     for (const volume of snapshots.flatMap(({ volumes }) => volumes)) readVolume(volume);
+    for (const archive of snapshots.flatMap(({ archives }) => archives)) readArchive(archive);
   };
 
   for (const part of ['packs', 'index', 'snapshots']) {
@@ -137,7 +138,7 @@ describe('the reader of the format page refuses, where all digests match,', () =
     ['with a reserved field set in its table', (b) => b.writeUInt16LE(1, tableEnd - 18), /reserved/],
     ['with no entries', (b) => b.writeUInt32LE(0, tableEnd), /number of entries/],
     ['with a table of another length', (b) => b.writeUInt32LE(52, tableEnd + 4), /another length than its entries/],
-    ['with an unknown type', (b) => b.writeUInt8(3, tableEnd - 20), /unknown type/],
+    ['with an unknown type', (b) => b.writeUInt8(4, tableEnd - 20), /unknown type/],
     ['with an unknown codec', (b) => b.writeUInt8(2, tableEnd - 19), /unknown codec/],
     [
       'with a chunk that is longer than its type may be',

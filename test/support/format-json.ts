@@ -1,5 +1,6 @@
 /** The three JSON texts of docs/format.md, config, snapshot and verify state, read from that page alone. Unknown further fields are ignored. */
 import { FormatError, must } from './format-error.js';
+import type { Stream } from './format-stream.js';
 
 export interface Config {
   readonly repositoryId: string;
@@ -15,11 +16,19 @@ export interface Volume {
   readonly root: string;
 }
 
+export interface Archive {
+  readonly name: string;
+  readonly members: number;
+  readonly data: Stream;
+  readonly catalogue: Stream;
+}
+
 export interface Snapshot {
   readonly repositoryId: string;
   readonly group: string;
   readonly time: string;
   readonly volumes: readonly Volume[];
+  readonly archives: readonly Archive[];
   readonly files: readonly { readonly name: string; readonly bytes: Buffer }[];
   readonly stats: Readonly<Record<string, number>>;
 }
@@ -53,14 +62,15 @@ export function parseSnapshot(json: string): Snapshot {
   snapshot.mustBe('format', 1);
   snapshot.time('finishedAt');
   const createdBy = snapshot.object('createdBy');
-  createdBy.text('version', /^/);
-  createdBy.text('hostname', /^/);
+  createdBy.text('version', /^[^]{0,256}$/);
+  createdBy.text('hostname', /^[^]{0,256}$/);
   const stats = snapshot.object('stats');
   return {
     repositoryId: snapshot.text('repositoryId', /^[0-9a-f]{32}$/),
     group: snapshot.text('group', /^(?:qemu|lxc)\/[1-9]\d{2,8}$/),
     time: snapshot.time('time'),
     volumes: uniquelyNamed(snapshot.list('volumes', 256).map(parseVolume)),
+    archives: snapshot.has('archives') ? uniquelyNamed(snapshot.list('archives', 16).map(parseArchive)) : [],
     files: uniquelyNamed(snapshot.list('files', 64).map(parseFile)),
     stats: {
       ...Object.fromEntries(STATS.map((name) => [name, stats.count(name)])),
@@ -86,6 +96,16 @@ function parseVolume(volume: Fields): Volume {
     levels: volume.count('levels'),
     root: volume.text('root', /^[0-9a-f]{64}$/),
   };
+}
+
+function parseArchive(archive: Fields): Archive {
+  const stream = (name: string): Stream => {
+    const fields = archive.object(name);
+    const [sizeBytes, levels] = [fields.count('sizeBytes'), fields.count('levels')];
+    return { sizeBytes, levels, root: fields.text('root', /^[0-9a-f]{64}$/) };
+  };
+  const [name, members] = [archive.text('name', NAME), archive.count('members')];
+  return { name, members, data: stream('data'), catalogue: stream('catalogue') };
 }
 
 function parseFile(file: Fields): { name: string; bytes: Buffer } {

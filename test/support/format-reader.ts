@@ -1,12 +1,14 @@
 /**
  * A reader of repositories of format 1 written from docs/format.md alone, to prove that the page suffices. Slow and simple: it
  * holds everything in memory and checks each rule of the page that it relies on before it goes on. Shares no code with src/ or
- * native/. format-records.ts has the binary records, format-json.ts the JSON texts.
+ * native/. format-records.ts has the binary records, format-stream.ts and format-catalogue.ts the archives, format-json.ts the JSON texts.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { must } from './format-error.js';
+import { memberBytes, readCatalogue, type Member, type RecordPlace } from './format-catalogue.js';
 import {
+  CATALOGUE,
   DATA,
   DOCUMENT_LIMIT,
   MAP_NODE,
@@ -26,11 +28,13 @@ import {
   parseConfig,
   parseSnapshot,
   parseVerifyState,
+  type Archive,
   type Config,
   type Snapshot,
   type VerifyState,
   type Volume,
 } from './format-json.js';
+import { readStream, type StreamContents } from './format-stream.js';
 
 const CONFIG_LIMIT = 64 * 1024;
 const SEGMENT_LIMIT = 256 * 1024 * 1024;
@@ -49,12 +53,27 @@ export interface VolumeContents {
   readonly dataChunkOffsets: readonly number[];
 }
 
+export interface MemberContents extends Member {
+  /** Where its data begins in the stream. */
+  readonly dataOffset: number;
+  /** All bytes of a file, its holes as zeroes; of anything else none. */
+  readonly bytes: Buffer;
+}
+
+export interface ArchiveContents {
+  readonly data: StreamContents;
+  readonly catalogue: StreamContents;
+  readonly members: readonly MemberContents[];
+  readonly records: readonly RecordPlace[];
+}
+
 export interface RepositoryContents {
   readonly config: Config;
   readonly packs: ReadonlyMap<string, Pack>;
   readonly segments: ReadonlyMap<string, Segment>;
   readonly snapshots: readonly SnapshotFiles[];
   readVolume(volume: Volume): VolumeContents;
+  readArchive(archive: Archive): ArchiveContents;
 }
 
 /** Reads the repository in this directory (the one with `config` in it), every chunk included; FormatError. */
@@ -65,7 +84,7 @@ export function readRepository(directory: string): RepositoryContents {
   const snapshots = readSnapshots(directory, config);
   const chunks = new ChunkReader(packs, segments);
   const readVolume = (volume: Volume): VolumeContents => new VolumeReader(chunks, volume).read();
-  return { config, packs, segments, snapshots, readVolume };
+  return { config, packs, segments, snapshots, readVolume, readArchive: (archive) => readArchive(chunks, archive) };
 }
 
 function readBounded(path: string, limitBytes: number): Buffer {
@@ -180,6 +199,27 @@ class ChunkReader {
 function sameFields(left: object, right: object): boolean {
   const fields = (value: object): string => JSON.stringify(Object.entries(value).sort());
   return fields(left) === fields(right);
+}
+
+function readArchive(chunks: ChunkReader, archive: Archive): ArchiveContents {
+  const data = readStream(chunks, archive.data, DATA);
+  const catalogue = readStream(chunks, archive.catalogue, CATALOGUE);
+  let offset = 0;
+  const pieces = catalogue.pieces.map(({ lengthBytes }) => {
+    offset += lengthBytes;
+    return catalogue.bytes.subarray(offset - lengthBytes, offset);
+  });
+  const { members, records } = readCatalogue(pieces);
+  must(members.length === archive.members, 'a catalogue has another number of members than its archive');
+  let dataOffset = 0;
+  const contents = members.map((member) => {
+    const begin = dataOffset;
+    dataOffset += member.storedBytes;
+    must(dataOffset <= data.bytes.length, 'the members of an archive store more than its data');
+    return { ...member, dataOffset: begin, bytes: memberBytes(member, data.bytes, begin) };
+  });
+  must(dataOffset === data.bytes.length, 'the members of an archive store less than its data');
+  return { data, catalogue, members: contents, records };
 }
 
 /** Walks the map of one volume. */

@@ -11,7 +11,7 @@ export const DATA = 1;
 export const MAP_NODE = 2;
 export const CATALOGUE = 3;
 /** Longest plain length by type. */
-const PLAIN_LIMITS = new Map([
+export const PLAIN_LIMITS: ReadonlyMap<number, number> = new Map([
   [DATA, 4 * MIB],
   [MAP_NODE, 10_256],
   [CATALOGUE, 4 * MIB],
@@ -50,7 +50,7 @@ export interface Segment {
 
 export const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 const hexAt = (bytes: Buffer, at: number): string => bytes.toString('hex', at, at + 32);
-const isZero = (bytes: Buffer): boolean => bytes.every((byte) => byte === 0);
+export const isZero = (bytes: Buffer): boolean => bytes.every((byte) => byte === 0);
 
 function mustBegin(bytes: Buffer, magic: string, what: string): void {
   must(bytes.toString('latin1', 0, 8) === `${magic}\n`, `${what} does not begin with its magic`);

@@ -3,6 +3,7 @@
  * lines in any language (told in words in the fixture's README). The rules must never change: the fixtures hold what they made.
  */
 import { createHash } from 'node:crypto';
+import type { GoldenArchive } from './golden-archives.js';
 
 /** `text` compresses well, `noise` not at all. */
 export type Rule = 'text' | 'noise';
@@ -34,6 +35,8 @@ export interface GoldenSnapshot {
   /** Text by name. */
   readonly files: Readonly<Record<string, string>>;
   readonly disks: readonly GoldenDisk[];
+  /** Of a container. */
+  readonly archive?: GoldenArchive;
 }
 
 /** expected.json. */
