@@ -6,7 +6,7 @@ import { createProgram } from './commands/program.js';
 import { runProgram } from './commands/run.js';
 import { engine } from './engine/index.js';
 import { systemClock } from './lib/clock.js';
-import { pause } from './lib/deadline.js';
+import { pause, withSignal } from './lib/deadline.js';
 import { VzvaultError } from './lib/errors.js';
 import { VERSION } from './lib/version.js';
 import { STORAGE_CONFIG_PATH } from './repository/locate.js';
@@ -18,6 +18,16 @@ const PING_TIMEOUT_MS = 3_000;
 /** After Ctrl-C the command has this long to clean up; a mount that hangs in the kernel cannot. */
 const CLEANUP_MS = 10_000;
 
+/** A pipe takes only so much at a time; what it has not taken yet is gone when the process ends. */
+async function written(stream: NodeJS.WriteStream): Promise<void> {
+  await new Promise<void>((settle) => {
+    // Also where it fails: whoever stopped reading wants no more.
+    stream.write('', () => {
+      settle();
+    });
+  });
+}
+
 const terminal: Terminal = {
   out: (text) => {
     process.stdout.write(text);
@@ -25,6 +35,7 @@ const terminal: Terminal = {
   err: (text) => {
     process.stderr.write(text);
   },
+  drained: () => written(process.stdout),
   isInteractive: process.stderr.isTTY,
   get columns() {
     return process.stderr.columns || 80;
@@ -82,7 +93,14 @@ async function main(): Promise<number> {
     pingDaemon,
   };
   const args = process.argv.slice(2);
-  return await Promise.race([runProgram(createProgram(context), context, args), givenUp(signal)]);
+  const run = async (): Promise<number> => {
+    const code = await runProgram(createProgram(context), context, args);
+    // A reader that reads no further is left with Ctrl-C.
+    const all = Promise.all([process.stdout, process.stderr].map(written));
+    await withSignal(all, signal).catch(() => undefined);
+    return code;
+  };
+  return await Promise.race([run(), givenUp(signal)]);
 }
 
 // A reader that has seen enough (`vzvault list | head`) is no failure, and no reason to leave a command half done: `forget` goes on,

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { abortReason } from '../lib/deadline.js';
+import { abortReason, withSignal } from '../lib/deadline.js';
 import { VzvaultError } from '../lib/errors.js';
 import { MIB } from '../lib/units.js';
 import { withArchiveTree } from './archive-mount.js';
@@ -45,12 +45,14 @@ async function print({ terminal, signal }: CommandContext, file: Buffer, name: B
   try {
     const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
     try {
+      const buffer = Buffer.allocUnsafe(MIB);
       while (!terminal.isOutputGone) {
         if (signal.aborted) throw abortReason(signal);
-        // A buffer of its own for each: the terminal may keep it for a while.
-        const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(MIB), 0, MIB, null);
+        const { bytesRead } = await handle.read(buffer, 0, MIB, null);
         if (bytesRead === 0) return;
         terminal.out(buffer.subarray(0, bytesRead));
+        // So that one piece is in memory, however slowly it is read.
+        await withSignal(terminal.drained(), signal);
       }
     } finally {
       await handle.close();

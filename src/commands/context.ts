@@ -15,6 +15,8 @@ export interface Terminal {
   /** Whether somebody watches `err`: progress may redraw its line. */
   readonly isInteractive: boolean;
   readonly columns: number;
+  /** Settles once all that was given to `out` is with its reader, or the reader is gone. */
+  drained(): Promise<void>;
   /** Nobody reads `out` any more: there is no use in going on where it is all that is wanted. */
   readonly isOutputGone: boolean;
 }

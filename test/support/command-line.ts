@@ -43,6 +43,7 @@ export class CommandLine {
         },
         isInteractive: this.isInteractive,
         columns: 80,
+        drained: () => Promise.resolve(),
         isOutputGone: false,
       },
       clock: { nowSeconds: () => this.nowSeconds, monotonicMs: () => performance.now() },

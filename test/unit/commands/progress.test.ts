@@ -16,6 +16,7 @@ class Screen {
       },
       isInteractive,
       columns,
+      drained: () => Promise.resolve(),
       isOutputGone: false,
     };
     this.progress = new Progress('drive-scsi0', {
