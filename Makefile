@@ -16,10 +16,10 @@ CXX_SOURCES := $(shell find native -name '*.cc' -o -name '*.h')
 SEED ?= $(shell date +%s)
 SECONDS_EACH := $(or $(SECONDS),30)
 
-.PHONY: help deps build native js launchers lint check test demo sanitize fuzz bench format clean
+.PHONY: help deps build native js launchers lint check test demo sanitize fuzz bench bench-container format clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  \1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  \1\t/' | expand -t 20
 
 deps: node_modules/.package-lock.json ## installs missing Debian packages (as root) and npm packages
 	@tools/apt-deps
@@ -67,6 +67,9 @@ fuzz: deps ## every fuzzer under the sanitizers: make fuzz SEED=1 SECONDS=60 (se
 
 bench: build ## benchmarks
 	tools/run-bench
+
+bench-container: build ## what backups of a Debian root file system cost: minutes, needs debootstrap and a mirror
+	node build/js/bench/container.js
 
 format: deps ## rewrites the sources as `make check` wants them
 	$(BIN)/prettier --write --log-level warn .

@@ -2,9 +2,9 @@
 # Stands in for vzdump: one backup of one VM through the storage plugin and the backup provider, in a process of its own under taint
 # mode, in the order of PVE/VZDump.pm and PVE/VZDump/QemuServer.pm. For test/support/model-vzdump.ts, which plays QEMU.
 #
-# One JSON value a line. First comes the task:
+# The task (test/support/StandIn.pm):
 #   {storeid, path, mechanism, vmid, startTime, qemuPid, config, firewall, bwlimit, devices: {DEVICE: SIZE}, directory, fault}
-# It says {"log": [LEVEL, LINE]}, and asks, each answered with one line:
+# It asks:
 #   {"ask": "open", "modes": {DEVICE: MODE}}   answered {nbdPath, devices: [{device, size, action, dirty, bitmapName}]}
 #   {"ask": "close", "success": 0|1}           answered {}
 #   {"ask": "reached", "what": POINT}          answered {}: only where the fault is "stop-at-POINT"
@@ -20,27 +20,18 @@ use warnings;
 use Fcntl qw(O_RDWR O_DIRECT);
 use IO::File;
 use IPC::Open3 qw(open3);
-use JSON::PP ();
 use POSIX ();
 use Time::HiRes qw(usleep);
 
 BEGIN {
     $INC{$_} = __FILE__ for qw(PVE/QemuServer/Helpers.pm PVE/QemuServer/Monitor.pm);
 }
-use PVE::Storage;
-use PVE::Tools;
-use PVE::Storage::Custom::VzvaultPlugin;
+use StandIn qw(ask read_task run_job say_line untainted);
 
-$| = 1;
-$ENV{PATH} = '/usr/sbin:/usr/bin:/sbin:/bin';
-delete @ENV{qw(IFS CDPATH ENV BASH_ENV)};
-
-my $json = JSON::PP->new->canonical->ascii;
-my $task = $json->decode(scalar(<STDIN>));
+my $task = read_task();
 my $fault = $task->{fault} // '';
 my $bitmap_info = [];
 my $cleanup = { success => 0, handles => [], mounts => [], children => [] };
-my $log_file = untainted("$task->{directory}/task.log");
 
 sub PVE::QemuServer::Helpers::vm_running_locally {
     my ($vmid) = @_;
@@ -56,59 +47,16 @@ sub PVE::QemuServer::Monitor::mon_cmd {
     return $bitmap_info;
 }
 
-say_line({ done => run_job() });
+my %settings = defined($task->{mechanism}) ? ('vzvault-vm-mechanism' => $task->{mechanism}) : ();
+my $guest = { settings => \%settings, archive => \&archive, clean_up => \&clean_up, at => \&at };
+say_line({ done => run_job('qemu', $guest) });
 
-# PVE/VZDump.pm, exec_backup.
-sub run_job {
-    my $result = { error => undef, volume => undef, added => 0 };
-    my $plugin = 'PVE::Storage::Custom::VzvaultPlugin';
-    my $scfg = { type => 'vzvault', path => $task->{path}, content => { backup => 1 } };
-    $scfg->{'vzvault-vm-mechanism'} = $task->{mechanism} if defined($task->{mechanism});
-    my $ok = eval {
-        my $provider = $plugin->new_backup_provider($scfg, $task->{storeid}, \&log_line);
-        my $started = eval { $provider->job_init($task->{startTime}); 1 };
-        my $error = $@;
-        backup_guest($provider, $result) if $started;
-        $error ||= $result->{error};
-        my $ended = eval { $provider->job_cleanup(); 1 };
-        $error ||= $@ if !$ended;
-        eval { $provider->job_cleanup() } if !$ended;
-        die $error if $error;
-        1;
-    };
-    $result->{error} = "$@" if !$ok;
+# The hook script, and other ways to end late.
+sub at {
+    my ($point) = @_;
 
-    return $result;
-}
-
-# exec_backup_task.
-sub backup_guest {
-    my ($provider, $result) = @_;
-
-    my $vmid = $task->{vmid};
-    vzdump_line('INFO', "Starting Backup of VM $vmid (qemu)");
-    my $ok = eval {
-        my $name = $provider->backup_init($vmid, 'qemu', $task->{startTime})->{'archive-name'};
-        $result->{volume} = "backup/$name";
-        archive($provider);
-        die "the hook script failed\n" if $fault eq 'fail-after-success';
-        vanish() if $fault eq 'vanish-after-commit';
-        $result->{added} = $provider->backup_cleanup($vmid, 'qemu', 1, {})->{stats}->{'archive-size'};
-        die "the hook script failed\n" if $fault eq 'fail-after-cleanup';
-        1;
-    };
-    my $error = $@;
-    clean_up();
-    vzdump_line('INFO', "Finished Backup of VM $vmid") if $ok;
-    if (!$ok) {
-        $result->{error} = $error;
-        vzdump_line('ERROR', "Backup of VM $vmid failed - $error");
-        eval { $provider->backup_cleanup($vmid, 'qemu', 0, { error => $error }); 1 }
-            or log_line('warn', "backup cleanup for external provider failed - $@");
-    }
-    $provider->backup_handle_log_file($vmid, $log_file);
-    die $error if !$ok && $error =~ m/^interrupted by signal$/;
-
+    die "the hook script failed\n" if $fault eq { archived => 'fail-after-success', cleaned => 'fail-after-cleanup' }->{$point};
+    vanish() if $fault eq 'vanish-after-commit';
     return;
 }
 
@@ -252,46 +200,4 @@ sub reached {
 
     ask({ ask => 'reached', what => $point }) if $fault eq "stop-at-$point";
     return;
-}
-
-# What vzdump itself says of a guest goes into the guest's file; what the provider says does not.
-sub vzdump_line {
-    my ($level, $line) = @_;
-
-    open(my $log, '>>', $log_file) or die "$log_file: $!\n";
-    print {$log} POSIX::strftime('%F %H:%M:%S', localtime()), " $level: $line\n";
-    close($log) or die "$log_file: $!\n";
-
-    return;
-}
-
-sub log_line {
-    my ($level, $line) = @_;
-
-    say_line({ log => [$level, $line] });
-
-    return;
-}
-
-sub ask {
-    my ($question) = @_;
-
-    say_line($question);
-    my $line = <STDIN> // die "nobody answers\n";
-    return $json->decode($line);
-}
-
-sub say_line {
-    my ($message) = @_;
-
-    print $json->encode($message), "\n";
-    return;
-}
-
-# Our caller's own words.
-sub untainted {
-    my ($text) = @_;
-
-    my ($clean) = $text =~ m!\A([A-Za-z0-9/._=:+?-]+)\z! or die "'$text' holds odd characters\n";
-    return $clean;
 }

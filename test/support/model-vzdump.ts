@@ -16,8 +16,10 @@ import type { ModelVm } from './model-vm.js';
 export const mechanisms = ['nbd', 'file-handle'] as const;
 export type Mechanism = (typeof mechanisms)[number];
 
-/** The plugin, and what stands in for Proxmox VE's own modules. */
-export const perlModules: readonly string[] = ['perl', 'test/perl/stubs'].map((name) => `-I${join(projectRoot, name)}`);
+/** The plugin, what stands in for Proxmox VE's own modules, and what the stand-ins for its tools share. */
+export const perlModules: readonly string[] = ['perl', 'test/perl/stubs', 'test/support'].map(
+  (name) => `-I${join(projectRoot, name)}`,
+);
 
 export type Fault =
   | 'fail-after-commit'

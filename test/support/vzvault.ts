@@ -15,6 +15,16 @@ export interface Ran {
   readonly err: string;
 }
 
+/** Runs it to its end, whatever that is. */
+export function runVzvault(environment: Readonly<Record<string, string>>, args: readonly string[]): Promise<Ran> {
+  const options = { env: { ...process.env, ...environment }, maxBuffer: 64 * 1024 * 1024 };
+  return new Promise((settle) => {
+    const child = execFile(vzvaultProgram, args, options, (_error, out, err) => {
+      settle({ code: child.exitCode ?? -1, out, err });
+    });
+  });
+}
+
 /** A storage with a repository, and room for images. */
 export class Station {
   readonly cleanups: Cleanups;
@@ -49,12 +59,7 @@ export class Station {
   }
 
   run(...args: string[]): Promise<Ran> {
-    const options = { env: { ...process.env, ...this.environment }, maxBuffer: 64 * 1024 * 1024 };
-    return new Promise((settle) => {
-      const child = execFile(vzvaultProgram, args, options, (_error, out, err) => {
-        settle({ code: child.exitCode ?? -1, out, err });
-      });
-    });
+    return runVzvault(this.environment, args);
   }
 
   /** Runs what has to succeed. */
