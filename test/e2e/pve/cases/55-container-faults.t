@@ -63,6 +63,7 @@ sub disturbed {
 sub nothing_left {
     is_deeply([tars()], [], 'tar is gone');
     unlike(pvesm('list', 'vault'), qr/^vault:/m, 'nothing is listed');
+    is((vzvault('verify', 'vault'))[1], 0, 'the repository is sound');
     return;
 }
 
