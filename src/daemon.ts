@@ -107,7 +107,7 @@ function handlersOf(storage: StorageHandlers, provider: ProviderHandlers): Handl
     'restore.openDisk': (params) => provider.restoreOpenDisk(params),
     'restore.closeDisk': (params) => provider.restoreCloseDisk(params),
     'restore.openArchive': (params) => provider.restoreOpenArchive(params),
-    'restore.end': (params) => provider.restoreEnd(params),
+    'restore.end': (params, call) => provider.restoreEnd(params, call),
     'daemon.ping': async () => ({ version: VERSION, pid: process.pid }),
   };
 }

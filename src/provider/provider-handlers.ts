@@ -231,11 +231,12 @@ export class ProviderHandlers {
     return { path };
   }
 
-  async restoreEnd({ restoreId }: { restoreId: string }): Promise<Nothing> {
+  /** The task log learns what the mount met. */
+  async restoreEnd({ restoreId }: { restoreId: string }, call: Pick<Call, 'log'>): Promise<Nothing> {
     await this.#adoption;
     const restore = this.#restores.take(restoreId);
     crashPoint('restore-ending');
-    if (restore !== undefined) await this.#endRestore(restore, 'restore ended');
+    if (restore !== undefined) await this.#endRestore(restore, 'restore ended', call);
     crashPoint('restore-ended');
     return {};
   }
@@ -247,14 +248,18 @@ export class ProviderHandlers {
     });
   }
 
-  /** Ends the sessions whose owner is gone. To be called every `sessionLimits.sweepIntervalMs`. Never fails. */
+  /**
+   * Ends the sessions whose owner is gone, and logs what the mounts of the others met. To be called every `sessionLimits.sweepIntervalMs`.
+   * Never fails.
+   */
   async sweep(): Promise<void> {
     const { processes } = this.options;
     const jobs = this.#jobs.takeOrphans(processes).map((job) => this.#endJob(job, 'job ended, its owner is gone'));
     const restores = this.#restores
       .takeOrphans(processes)
       .map((restore) => this.#endRestore(restore, 'restore ended, its owner is gone'));
-    await Promise.all([...jobs, ...restores]);
+    const others = this.#restores.all().map((restore) => restore.follow());
+    await Promise.all([...jobs, ...restores, ...others]);
   }
 
   /** Ends all jobs; running backups are stopped with nothing committed. Mounts live on. Never fails. */
@@ -268,8 +273,8 @@ export class ProviderHandlers {
     this.options.logger.info({ job: job.id }, message);
   }
 
-  async #endRestore(restore: RestoreSession, message: string): Promise<void> {
-    await restore.end();
+  async #endRestore(restore: RestoreSession, message: string, call?: Pick<Call, 'log'>): Promise<void> {
+    await restore.end((level, line) => call?.log(level, line));
     this.options.logger.info({ restore: restore.id }, message);
   }
 }

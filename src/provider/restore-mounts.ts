@@ -14,6 +14,8 @@ import type { Logger } from '../lib/logger.js';
 import { isAlive, type ProcessIdentity, type ProcessTable } from '../lib/process-identity.js';
 import type { MountSpec } from '../repository/mount-spec.js';
 import { startMount, unmountLazily, type Mount } from '../repository/mount.js';
+import { MountFaults } from './mount-faults.js';
+import { MountLogFile } from './mount-log-file.js';
 import { RestoreSession, type RestoreMount, type RestoreMounter, type RestoreRecord } from './restore-session.js';
 import { RestoreStateFiles, type RestoreState } from './restore-state.js';
 
@@ -41,7 +43,8 @@ export class RestoreMounts implements RestoreMounter {
       // Before the program starts, so that a daemon that dies right now leaves no mount that nobody knows.
       this.#files.write({ ...record, mountProcess: null });
       crashPoint('mount-recorded');
-      const mount = await startMount({ directory, spec, log: { kind: 'inherit' }, signal });
+      const log = { kind: 'file', path: this.#files.logFile(record.id) } as const;
+      const mount = await startMount({ directory, spec, log, signal });
       const mountProcess = this.options.processes.identify(mount.pid);
       this.#files.write({ ...record, mountProcess });
       crashPoint('mount-ready');
@@ -51,7 +54,7 @@ export class RestoreMounts implements RestoreMounter {
       });
       return this.#own(record.id, mount, mountProcess);
     } catch (error) {
-      await this.#clean(record.id, null);
+      await this.#discard(record.id, null);
       if (error instanceof VzvaultError) throw error;
       throw new VzvaultError('E_MOUNT_FAILED', `mounting on ${directory}: ${toVzvaultError(error).message}`, {
         cause: error,
@@ -69,28 +72,32 @@ export class RestoreMounts implements RestoreMounter {
         adopted.push(RestoreSession.adopt({ record: state, logger }, this.#adoptedMount(state)));
       } else {
         logger.info({ restore: id }, 'cleaning up a mount that was left over');
-        await this.#clean(id, state);
+        await this.#discard(id, state);
       }
     }
     return adopted;
   }
 
   #own(id: string, mount: Mount, mountProcess: ProcessIdentity | null): RestoreMount {
+    const log = this.#logOf(id);
     return {
       directory: this.#files.mountDirectory(id),
       isAlive: () => mountProcess !== null && isAlive(mountProcess, this.options.processes),
+      takeLog: () => log.take(),
       remove: async () => {
         await mount.stop();
-        await this.#clean(id, null);
+        await this.#clean(id, null, log);
       },
     };
   }
 
   #adoptedMount(state: RestoreState): RestoreMount {
+    const log = this.#logOf(state.id);
     return {
       directory: this.#files.mountDirectory(state.id),
       isAlive: () => this.#servesMount(state),
-      remove: () => this.#clean(state.id, state),
+      takeLog: () => log.take(),
+      remove: () => this.#clean(state.id, state, log),
     };
   }
 
@@ -102,14 +109,26 @@ export class RestoreMounts implements RestoreMounter {
     return basename(command) === program && args.includes(this.#files.mountDirectory(id));
   }
 
-  /** Ends the recorded program, unmounts what is left, removes directory and state. Never fails. */
-  async #clean(id: string, state: RestoreState | null): Promise<void> {
+  #logOf(id: string): MountLogFile {
+    return new MountLogFile(this.#files.logFile(id));
+  }
+
+  /** Cleans up what has no session, so that what its program said can be logged only. Never fails. */
+  async #discard(id: string, state: RestoreState | null): Promise<void> {
+    const log = this.#logOf(id);
+    await this.#clean(id, state, log);
+    new MountFaults(this.options.logger.child({ restore: id })).addLines(log.take());
+  }
+
+  /** Ends the recorded program, unmounts what is left, removes directory, state and the file of the log. Never fails. */
+  async #clean(id: string, state: RestoreState | null, log: MountLogFile): Promise<void> {
     const directory = this.#files.mountDirectory(id);
     try {
       if (state !== null) await this.#stop(state, 'SIGTERM');
       // Once for each mount that lies over the directory; a program without a record ends when its mount is gone.
       for (let mounts = 0; mounts < 4 && (await unmountLazily(directory)); mounts += 1);
       if (state !== null) await this.#stop(state, 'SIGKILL');
+      log.keepRest();
       this.#files.remove(id);
     } catch (error) {
       this.options.logger.warn({ restore: id }, `cleaning up ${directory}: ${toVzvaultError(error).message}`);

@@ -14,7 +14,8 @@ import { sessionLimits } from '../lib/limits.js';
 import type { Logger } from '../lib/logger.js';
 import type { ProcessIdentity } from '../lib/process-identity.js';
 import { archivePaths, volumeFileName, type MountSpec } from '../repository/mount-spec.js';
-import type { ContainerRestore } from './call.js';
+import type { Call, ContainerRestore } from './call.js';
+import { MountFaults } from './mount-faults.js';
 import { StateMachine, type Transitions } from './state-machine.js';
 
 type RestoreState = 'begun' | 'mounting' | 'mounted' | 'ended';
@@ -32,6 +33,8 @@ export interface RestoreMount {
   /** Absolute. */
   readonly directory: string;
   readonly isAlive: () => boolean;
+  /** What its program has logged since the last time, line by line; also after `remove`. */
+  readonly takeLog: () => readonly string[];
   /** Unmounts, waits for the program's end, removes directory and state. Repeatable. */
   readonly remove: () => Promise<void>;
 }
@@ -62,6 +65,7 @@ export class RestoreSession {
   readonly disks: Readonly<Record<string, number>>;
   readonly #machine: StateMachine<RestoreState, RestoreEvent>;
   readonly #stop = new AbortController();
+  readonly #faults: MountFaults;
   #mount: Promise<RestoreMount> | null = null;
 
   private constructor(
@@ -70,6 +74,7 @@ export class RestoreSession {
     adopted: RestoreMount | null,
   ) {
     ({ id: this.id, owner: this.owner, disks: this.disks } = options.record);
+    this.#faults = new MountFaults(options.logger.child({ restore: this.id }));
     this.#machine = new StateMachine('the restore', transitions, adopted === null ? 'begun' : 'mounted');
     if (adopted !== null) this.#mount = Promise.resolve(adopted);
   }
@@ -106,25 +111,40 @@ export class RestoreSession {
     return await this.#pathOf(archivePaths(name)[mechanism]);
   }
 
-  /** Unmounts and cleans up. Repeatable. Never fails: what could not be removed is, when a daemon starts. */
-  async end(): Promise<void> {
+  /** Logs what the mount has met since the last time. To be called now and then. Never fails. */
+  async follow(): Promise<void> {
+    if (this.#machine.state !== 'mounted') return;
+    const mount = await this.#mount?.catch(() => null);
+    this.#faults.addLines(mount?.takeLog() ?? []);
+  }
+
+  /**
+   * Unmounts and cleans up, and says to `log` what the mount met. Repeatable. Never fails: what could not be removed is, when a daemon
+   * starts.
+   */
+  async end(log: Call['log']): Promise<void> {
     if (!this.#machine.allows('end')) return;
     this.#machine.fire('end');
     this.#stop.abort(new VzvaultError('E_CANCELLED', 'the restore was ended'));
+    const mount = await this.#mount?.catch(() => null);
+    if (mount) await this.#remove(mount);
+    this.#faults.report(log);
+  }
+
+  async #remove(mount: RestoreMount): Promise<void> {
+    const lost = mount.isAlive() ? null : lostMount(mount);
     try {
-      const mount = await this.#mount?.catch(() => null);
-      const removing = mount?.remove() ?? Promise.resolve();
-      await withDeadline(removing, sessionLimits.unmountMs, 'E_MOUNT_FAILED', `unmounting ${mount?.directory ?? ''}`);
+      await withDeadline(mount.remove(), sessionLimits.unmountMs, 'E_MOUNT_FAILED', `unmounting ${mount.directory}`);
     } catch (error) {
       this.options.logger.warn({ restore: this.id }, toVzvaultError(error).message);
     }
+    this.#faults.addLines(mount.takeLog());
+    if (lost !== null) this.#faults.add(lost);
   }
 
   async #pathOf(name: string): Promise<string> {
     const mount = await this.#mounted();
-    if (!mount.isAlive()) {
-      throw new VzvaultError('E_MOUNT_FAILED', `vzvault-fuse, which served ${mount.directory}, has ended unexpectedly`);
-    }
+    if (!mount.isAlive()) throw lostMount(mount);
     return `${mount.directory}/${name}`;
   }
 
@@ -147,4 +167,8 @@ export class RestoreSession {
       throw error;
     }
   }
+}
+
+function lostMount({ directory }: RestoreMount): VzvaultError {
+  return new VzvaultError('E_MOUNT_FAILED', `vzvault-fuse, which served ${directory}, has ended unexpectedly`);
 }

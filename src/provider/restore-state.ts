@@ -3,6 +3,7 @@
  *
  *     RUN_DIRECTORY/mounts/<restore id>/        the mount
  *     RUN_DIRECTORY/mounts/<restore id>.json    this
+ *     RUN_DIRECTORY/mounts/<restore id>.log     what vzvault-fuse says (mount-log-file.ts)
  *
  * The directory belongs to root and lies in memory: plain synchronous calls. What does not parse is treated as a mount without an owner.
  */
@@ -41,6 +42,10 @@ export class RestoreStateFiles {
     return join(this.directory, id);
   }
 
+  logFile(id: string): string {
+    return join(this.directory, `${id}.log`);
+  }
+
   /** Makes the mount's directory. Containers' users have to get through to it, so it can be entered by all. */
   create(id: string): void {
     mkdirSync(this.mountDirectory(id), { recursive: true, mode: 0o755 });
@@ -55,7 +60,7 @@ export class RestoreStateFiles {
 
   /** Every restore that left something here, in no order; null where nothing is known of it. */
   all(): ReadonlyMap<string, RestoreState | null> {
-    const ids = this.#names().map((name) => name.replace(/\.json(?:\.new)?$/, ''));
+    const ids = this.#names().map((name) => name.replace(/\.(?:json|json\.new|log)$/, ''));
     return new Map(ids.filter((id) => restoreId.test(id)).map((id) => [id, this.#read(id)]));
   }
 
@@ -66,8 +71,7 @@ export class RestoreStateFiles {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }
-    rmSync(this.#file(id), { force: true });
-    rmSync(`${this.#file(id)}.new`, { force: true });
+    for (const file of [this.#file(id), `${this.#file(id)}.new`, this.logFile(id)]) rmSync(file, { force: true });
   }
 
   #file(id: string): string {

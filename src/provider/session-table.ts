@@ -43,6 +43,10 @@ export class SessionTable<Session extends OwnedSession> {
     return session;
   }
 
+  all(): Session[] {
+    return [...this.#sessions.values()];
+  }
+
   takeAll(): Session[] {
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();

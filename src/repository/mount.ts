@@ -19,9 +19,7 @@ const PROGRAM = 'vzvault-fuse';
 
 /** Where the lines that vzvault-fuse logs go. */
 export type MountLog =
-  /** To our own standard error, also after we ended. */
-  | { readonly kind: 'inherit' }
-  /** Appended to a file. */
+  /** Appended to a file, also after we ended. */
   | { readonly kind: 'file'; readonly path: string }
   /** To a function, as long as we run; later lines are lost. */
   | { readonly kind: 'lines'; readonly onLine: (line: string) => void };
@@ -111,7 +109,7 @@ function launch({ program = findMountProgram(), directory, log }: StartMountOpti
       // Its own directory must not keep another file system busy.
       cwd: '/',
       detached: true,
-      stdio: ['ignore', 'pipe', logFd ?? (log.kind === 'lines' ? 'pipe' : 'inherit'), 'pipe'],
+      stdio: ['ignore', 'pipe', logFd ?? 'pipe', 'pipe'],
     });
   } finally {
     if (logFd !== null) closeSync(logFd);

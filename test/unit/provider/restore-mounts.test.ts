@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { pino } from 'pino';
 import { silentLogger } from '../../../src/lib/logger.js';
 import { RestoreMounts } from '../../../src/provider/restore-mounts.js';
 import { RestoreStateFiles } from '../../../src/provider/restore-state.js';
@@ -88,4 +89,28 @@ test('a run directory that is new is fine', async (t) => {
   const runDirectory = join(cleanupsOf(t).directory(), 'absent');
   const mounts = new RestoreMounts({ runDirectory, processes: new FakeProcesses(), logger: silentLogger() });
   assert.deepEqual(await mounts.adopt(), []);
+});
+
+const damage = 'vzvault-fuse: error E_CHUNK_DAMAGED: chunk 0c4f\n';
+
+test('a restore that went on says at its end what its mount met, also before', async (t) => {
+  const { runDirectory, files, processes, mounts } = leftOver(t);
+  writeFileSync(files.logFile(id), damage);
+  const [restore] = await mounts.adopt();
+  processes.end(fusePid);
+  const said: string[] = [];
+  await restore?.end((level, line) => said.push(`${level}: ${line}`));
+  assert.match(said.join('\n'), /^err: chunk 0c4f \(E_CHUNK_DAMAGED: /);
+  assert.deepEqual(readdirSync(join(runDirectory, 'mounts')), []);
+});
+
+test('the log of a mount that was left over goes to ours, and its file with it', async (t) => {
+  const { runDirectory, files, processes } = leftOver(t, () => []);
+  files.remove(id);
+  writeFileSync(files.logFile(id), damage);
+  const lines: string[] = [];
+  const logger = pino({}, { write: (line: string) => lines.push(line) });
+  assert.deepEqual(await new RestoreMounts({ runDirectory, processes, logger }).adopt(), []);
+  assert.match(lines.join(''), /E_CHUNK_DAMAGED.*chunk 0c4f/);
+  assert.deepEqual(readdirSync(join(runDirectory, 'mounts')), []);
 });

@@ -35,9 +35,9 @@ test('the first disk that is opened makes the mount, the others share it, the en
   assert.equal(mounter.specs[0].allowOther, true);
   for (const device of devices) assert.deepEqual(await handlers.restoreCloseDisk({ restoreId, device }), {});
   assert.ok(mounter.mounted.has(restoreId));
-  assert.deepEqual(await handlers.restoreEnd({ restoreId }), {});
+  assert.deepEqual(await handlers.restoreEnd({ restoreId }, new FakeCall()), {});
   assert.equal(mounter.mounted.size, 0);
-  assert.deepEqual(await handlers.restoreEnd({ restoreId }), {});
+  assert.deepEqual(await handlers.restoreEnd({ restoreId }, new FakeCall()), {});
 });
 
 test('a snapshot that is missing, or whose document is damaged, is refused at the beginning', async () => {
@@ -88,7 +88,7 @@ test('a restore that ends while it mounts leaves no mount', async () => {
     });
   const opening = handlers.restoreOpenDisk({ restoreId, device: 'drive-scsi0' });
   await new Promise(setImmediate);
-  const ending = handlers.restoreEnd({ restoreId });
+  const ending = handlers.restoreEnd({ restoreId }, new FakeCall());
   goOn();
   await Promise.all([opening, ending]);
   assert.equal(mounter.mounted.size, 0);
@@ -97,7 +97,7 @@ test('a restore that ends while it mounts leaves no mount', async () => {
 test('after the end the session is unknown; closing a disk is still fine', async () => {
   const { handlers } = await withSnapshot();
   const { restoreId } = await handlers.restoreBegin({ storage, volume }, new FakeCall());
-  await handlers.restoreEnd({ restoreId });
+  await handlers.restoreEnd({ restoreId }, new FakeCall());
   await rejectsWith('E_SESSION_UNKNOWN', handlers.restoreOpenDisk({ restoreId, device: 'drive-scsi0' }));
   assert.deepEqual(await handlers.restoreCloseDisk({ restoreId, device: 'drive-scsi0' }), {});
 });
@@ -151,7 +151,7 @@ test("a container's files are opened as a tar file or as a directory of one moun
     ],
   );
   await rejectsWith('E_VOLUME_MISSING', handlers.restoreOpenDisk({ restoreId, device: 'drive-scsi0' }));
-  await handlers.restoreEnd({ restoreId });
+  await handlers.restoreEnd({ restoreId }, new FakeCall());
   assert.equal(mounter.mounted.size, 0);
   await rejectsWith('E_SESSION_UNKNOWN', handlers.restoreOpenArchive({ restoreId, mechanism: 'tar' }));
 });
@@ -162,4 +162,34 @@ test('the backup of a VM has no archive to open', async () => {
   assert.deepEqual(archives, []);
   await rejectsWith('E_VOLUME_MISSING', handlers.restoreOpenArchive({ restoreId, mechanism: 'tar' }));
   assert.equal(mounter.specs.length, 0);
+});
+
+const damage = 'vzvault-fuse: error E_CHUNK_DAMAGED: reading bytes 0 to 4096 of drive-scsi0.raw: chunk 0c4f';
+
+test('what the mount met stands in the task log of the end, also where it was learnt before', async () => {
+  const { handlers, mounter } = await withSnapshot();
+  const { restoreId } = await handlers.restoreBegin({ storage, volume }, new FakeCall());
+  await handlers.restoreOpenDisk({ restoreId, device: 'drive-scsi0' });
+  mounter.log.push(damage);
+  await handlers.sweep();
+  mounter.log.push(damage.replace('0c4f', '9be1'), 'vzvault-fuse: info: stats reads=1');
+  const call = new FakeCall();
+  await handlers.restoreEnd({ restoreId }, call);
+  assert.deepEqual(
+    call.lines.map((line) => line.replace(/: [^:]+\)$/, ')')),
+    ['0c4f', '9be1'].map(
+      (chunk) => `err: reading bytes 0 to 4096 of drive-scsi0.raw: chunk ${chunk} (E_CHUNK_DAMAGED)`,
+    ),
+  );
+});
+
+test('a mount whose program ended is an error of the end', async () => {
+  const { handlers, mounter } = await withSnapshot();
+  const { restoreId } = await handlers.restoreBegin({ storage, volume }, new FakeCall());
+  await handlers.restoreOpenDisk({ restoreId, device: 'drive-scsi0' });
+  mounter.alive = false;
+  const call = new FakeCall();
+  await handlers.restoreEnd({ restoreId }, call);
+  assert.equal(call.lines.length, 1);
+  assert.match(call.lines[0] ?? '', /^err: vzvault-fuse, .* has ended unexpectedly \(E_MOUNT_FAILED: /);
 });

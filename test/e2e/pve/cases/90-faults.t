@@ -67,6 +67,16 @@ is($code, 0, 'and restored') || diag(daemon_log());
 same_disk($DISK, '/var/lib/target/images/200/vm-200-disk-0.raw', 'byte for byte');
 mount_vault('remount,rw');
 
+# a byte of the disk's data
+my ($pack) = map { m/\A(.+)\z/ } sort { -s $b <=> -s $a } glob('/var/lib/vault/vzvault/packs/*/*');
+flip($pack, 3 * $MiB);
+($output, $code) = qmrestore($volid, 202, '--storage', 'target');
+isnt($code, 0, 'damaged data is not restored');
+my @met = $output =~ m/^ERROR: (reading [^\n]*\(E_CHUNK_DAMAGED: [^\n]+\))$/mg;
+ok(@met >= 1 && @met <= 3, 'and lines say what is damaged, and what can be done') || diag($output);
+like($met[0] // '', qr/\bof drive-scsi0\.raw: /, 'and of which disk');
+flip($pack, 3 * $MiB);
+
 # a snapshot document that is cut short, seen by a daemon that has not read it before
 ($output, $code) = vzdump(100, '--storage', 'vault', @fleecing);
 is($code, 0, 'another backup') || diag(daemon_log());
