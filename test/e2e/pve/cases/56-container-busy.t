@@ -28,10 +28,9 @@ symlink('gone', "$root/busy/link");
 mkdir("$root/busy/directory");
 system('/bin/chown', '-R', '-h', "$BASE:$BASE", $root) == 0 or die "chown failed\n";
 
-# tar reads the names of a directory at once, and the files in this order.
-opendir(my $dir, "$root/busy") or die "opendir: $!\n";
-my @order = map { m/\A([a-h])\z/ } readdir($dir);
-closedir($dir);
+# tar reads the names of a directory at once, and the files by their inodes.
+my %inodes = map { ($_ => (stat("$root/busy/$_"))[1]) } 'a' .. 'h';
+my @order = sort { $inodes{$a} <=> $inodes{$b} } keys %inodes;
 my ($first, $grows, $shrinks, $vanishes, $file_to_directory, $file_to_link, $replaced, $last) = @order;
 
 # Waits until tar reads a file, and lets it read a little.
