@@ -88,6 +88,8 @@ const documents: fc.Arbitrary<SnapshotDocument> = fc
       finishedAtSeconds: id.timeSeconds,
       volumes: volumes.map((volume) => ({
         ...volume,
+        // A map of nothing is no map.
+        rootId: volume.sizeBytes === 0 ? '0'.repeat(64) : volume.rootId,
         chunkSizeBytes: 524288,
         levels: mapLevels(volume.sizeBytes, 524288),
       })),
