@@ -6,7 +6,7 @@
  *
  * VZVAULT_BENCH_MIRROR, VZVAULT_BENCH_SUITE: the mirror and the release, else those of this machine.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatBytes } from '../src/lib/units.js';
@@ -48,11 +48,16 @@ function ownMirror(): string {
   return first;
 }
 
+/** What the command said is shown where it fails. */
 function run(command: string, ...args: readonly string[]): void {
-  execFileSync(command, args, {
-    stdio: ['ignore', 'ignore', 'inherit'],
+  const { status, stdout, error } = spawnSync(command, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    maxBuffer: 1 << 28,
   });
+  if (status === 0) return;
+  process.stderr.write(stdout.subarray(-4000));
+  throw error ?? new Error(`${command} ended with ${String(status)}`);
 }
 
 /** Whatever it starts ends with it. */
