@@ -1,16 +1,21 @@
 /** The command line `vzvault`: wiring only. What it does is in src/commands, what it means in docs/cli.md. */
 
+import { spawn } from 'node:child_process';
 import { hostname } from 'node:os';
+import { buffer } from 'node:stream/consumers';
 import { EXIT, type CommandContext, type Terminal } from './commands/context.js';
 import { createProgram } from './commands/program.js';
 import { runProgram } from './commands/run.js';
+import { askOnTerminal } from './commands/terminal-secret.js';
 import { engine } from './engine/index.js';
 import { systemClock } from './lib/clock.js';
 import { pause, withSignal } from './lib/deadline.js';
 import { VzvaultError } from './lib/errors.js';
+import { systemProcesses } from './lib/process-identity.js';
 import { VERSION } from './lib/version.js';
 import { STORAGE_CONFIG_PATH } from './repository/locate.js';
 import { startMount } from './repository/mount.js';
+import { sharingOf } from './repository/sessions/sharing.js';
 import { DaemonClient } from './rpc/client.js';
 
 const DEFAULT_SOCKET = '/run/vzvault/vzvaultd.sock';
@@ -55,6 +60,11 @@ async function pingDaemon(): Promise<{ version: string; pid: number }> {
   }
 }
 
+/** A variable that is set to nothing is not set. */
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === '' ? undefined : text;
+}
+
 /** The first signal asks to stop, the second does not ask. */
 function interruption(): AbortSignal {
   const controller = new AbortController();
@@ -65,6 +75,11 @@ function interruption(): AbortSignal {
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
   return controller.signal;
+}
+
+function startKeeper(args: readonly string[]): void {
+  const [, script = ''] = process.argv;
+  spawn(process.execPath, [script, ...args], { cwd: '/', detached: true, stdio: 'ignore' }).unref();
 }
 
 /** Settles some time after the signal, for what does not settle by itself. */
@@ -85,11 +100,20 @@ async function main(): Promise<number> {
     engine,
     terminal,
     clock: systemClock,
+    sharing: sharingOf({ hostname: hostname(), processes: systemProcesses, clock: systemClock }),
     signal,
     version: VERSION,
     hostname: hostname(),
     storageConfigPath: STORAGE_CONFIG_PATH,
+    keys: {
+      keyFile: nonEmpty(process.env['VZVAULT_KEY_FILE']),
+      passphraseFile: nonEmpty(process.env['VZVAULT_PASSPHRASE_FILE']),
+      isKeyFileGiven: false,
+    },
+    askSecret: askOnTerminal,
+    readInput: () => buffer(process.stdin),
     startMount,
+    startKeeper,
     pingDaemon,
   };
   const args = process.argv.slice(2);

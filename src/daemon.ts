@@ -17,9 +17,12 @@ import { createLogger, type Logger } from './lib/logger.js';
 import { systemProcesses } from './lib/process-identity.js';
 import { VERSION } from './lib/version.js';
 import { BitmapRecordFiles } from './provider/bitmap-records.js';
-import type { ContainerCall, VmCall } from './provider/call.js';
+import type { ContainerCall, StorageSection, VmCall } from './provider/call.js';
+import { CollectionSchedule } from './provider/collection-schedule.js';
+import { readNodeStorages } from './provider/node-storages.js';
 import { ProviderHandlers } from './provider/provider-handlers.js';
 import { RestoreMounts } from './provider/restore-mounts.js';
+import { sharingOf } from './repository/sessions/sharing.js';
 import { RpcServer, type Handlers, type RequestContext } from './rpc/server.js';
 import { RepositoryPool } from './storage/repository-pool.js';
 import { StorageHandlers } from './storage/storage-handlers.js';
@@ -49,6 +52,7 @@ class Daemon {
   private constructor(
     private readonly server: RpcServer,
     private readonly provider: ProviderHandlers,
+    private readonly collections: CollectionSchedule,
     private readonly logger: Logger,
   ) {
     this.#sweeper = setInterval(() => void provider.sweep(), sessionLimits.sweepIntervalMs);
@@ -62,22 +66,32 @@ class Daemon {
     const mounts = new RestoreMounts({ runDirectory, processes, logger });
     const createdBy = { version: VERSION, hostname: hostname() };
     const records = new BitmapRecordFiles(runDirectory);
-    const services = { engine, mounter: mounts, records, processes, clock, logger };
-    const provider = new ProviderHandlers({ ...services, createdBy, stallTimeoutMs });
+    const onFailure = (session: string, { code, message }: VzvaultError): void => {
+      logger.warn({ session, code }, `a heartbeat failed: ${message}`);
+    };
+    const sharing = sharingOf({ hostname: hostname(), processes, clock, onFailure });
+    const services = { engine, mounter: mounts, records, processes, clock, sharing, logger };
+    const nodeStorages = (): ReturnType<typeof readNodeStorages> => readNodeStorages(hostname());
+    const collections = new CollectionSchedule({ engine, sharing, clock, logger, nodeStorages });
+    const onStorageUsed = (storage: StorageSection): void => {
+      collections.noteUse(storage);
+    };
+    const provider = new ProviderHandlers({ ...services, onStorageUsed, createdBy, stallTimeoutMs });
     const storage = new StorageHandlers(new RepositoryPool(engine, clock), clock);
     const handlers = handlersOf(storage, provider);
     const server = await RpcServer.start({ engine, socketPath, handlers, logger, version: VERSION });
     // Not before the socket is ours: mounts of a daemon that runs are none of ours to clean.
     provider.adoptRestores(mounts.adopt());
     logger.info({ socketPath, version: VERSION }, 'vzvaultd is ready');
-    return new Daemon(server, provider, logger);
+    void collections.run();
+    return new Daemon(server, provider, collections, logger);
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#sweeper);
     this.logger.info(this.provider.sessionCounts, 'vzvaultd is stopping');
     await this.server.stop();
-    await this.provider.stop();
+    await Promise.all([this.provider.stop(), this.collections.stop()]);
     this.logger.info('vzvaultd has stopped');
   }
 }
@@ -85,6 +99,7 @@ class Daemon {
 function handlersOf(storage: StorageHandlers, provider: ProviderHandlers): Handlers {
   return {
     'storage.create': (params) => storage.create(params),
+    'storage.unlock': (params) => storage.unlock(params),
     'storage.activate': (params) => storage.activate(params),
     'storage.status': (params) => storage.status(params),
     'storage.list': (params) => storage.list(params),

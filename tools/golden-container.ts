@@ -7,6 +7,9 @@ import type { Extent, Rule } from '../test/support/golden-disks.js';
 import { sha256 } from '../test/support/format-records.js';
 import { contentOf } from './golden-tar.js';
 
+/** Whether a piece of the catalogue may end behind the record of this path. */
+export type IsMarked = (path: string) => boolean;
+
 const KIB = 1024;
 /** At and beyond which a file has pieces of its own. */
 const LARGE_BYTES = 256 * KIB;
@@ -127,7 +130,15 @@ const data: readonly GoldenMember[] = [
 ];
 
 /** Its name makes a piece of the catalogue end, between its first record and that of its further extents. */
-const comb = file('var/lib/comb-9', { ...of(2 * COMB_TEETH + 100, 'comb'), stored: [run(3, 1, COMB_TEETH, 2)] });
+const comb = (isMarked: IsMarked): GoldenMember =>
+  file(markedPath(isMarked), { ...of(2 * COMB_TEETH + 100, 'comb'), stored: [run(3, 1, COMB_TEETH, 2)] });
+
+function markedPath(isMarked: IsMarked): string {
+  for (let number = 0; ; number += 1) {
+    const path = `var/lib/comb-${number}`;
+    if (isMarked(path)) return path;
+  }
+}
 
 /** A record that makes a piece end by its length alone. */
 const wide = file('var/lib/wide', of(1, 'w'), {
@@ -137,13 +148,7 @@ const wide = file('var/lib/wide', of(1, 'w'), {
 /** Pieces enough for a map of two levels, all of them zero. */
 const blanks = numbered(40, (index) => file(`var/blank-${index}`, { sizeBytes: LARGE_BYTES, extents: [] }));
 
-export const containerMembers: readonly GoldenMember[] = [
-  ...system,
-  ...home,
-  ...data,
-  directory('var/lib'),
-  comb,
-  wide,
-  ...blanks,
-  file('var/last', of(5, 'last')),
-];
+export function containerMembers(isMarked: IsMarked): GoldenMember[] {
+  const named = [...system, ...home, ...data, directory('var/lib'), comb(isMarked)];
+  return [...named, wide, ...blanks, file('var/last', of(5, 'last'))];
+}

@@ -12,9 +12,12 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
   MainQueue::create(env);
   export_archive_jobs(env, exports);
   export_backup_job(env, exports);
+  export_collect(env, exports);
   export_directory(env, exports);
   export_job(env, exports);
   export_jobs(env, exports);
+  export_keys(env, exports);
+  export_repair(env, exports);
   export_sockets(env, exports);
   export_sparse(env, exports);
   export_store(env, exports);

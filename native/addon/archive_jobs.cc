@@ -4,6 +4,7 @@
 
 #include "addon/exports.h"
 #include "addon/job.h"
+#include "addon/unreadable.h"
 #include "core/pipeline/archive_backup.h"
 #include "core/pipeline/archive_verify.h"
 
@@ -96,15 +97,18 @@ Napi::Value verify_one_archive(const Napi::CallbackInfo& info) {
   const std::optional<StreamMap> catalogue = stream_of(env, fields.Get("catalogue").ToObject());
   if (!catalogue) return {};
   const ArchiveMap archive{static_cast<std::uint64_t>(members), *data, *catalogue};
+  const auto unreadable = std::make_shared<UnreadableChunks>();
   return run_on_thread(
       env, kJobThreadName,
-      [store = call.on, job = call.job, archive] {
-        return verify_archive(archive, *store->reader, job->copy, job->cancel);
+      [store = call.on, job = call.job, archive, unreadable] {
+        VerifyingReader verifying(*store, unreadable);
+        return verify_archive(archive, verifying.reader, job->copy, job->cancel);
       },
-      [](Napi::Env inner, ArchiveVerifyResult&& result) -> Napi::Value {
+      [unreadable](Napi::Env inner, ArchiveVerifyResult&& result) -> Napi::Value {
         Napi::Object object = Napi::Object::New(inner);
         object.Set("chunks", to_js(inner, result.chunks));
         object.Set("damages", to_damages(inner, result.damages, result.damage_count - result.damages.size()));
+        object.Set("unreadable", unreadable->to_js(inner));
         return object;
       });
 }

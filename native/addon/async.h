@@ -17,6 +17,7 @@
 #include "addon/convert.h"
 #include "addon/main_queue.h"
 #include "addon/threads.h"
+#include "core/base/guarded.h"
 #include "core/base/status.h"
 
 namespace vzv::addon {
@@ -70,8 +71,9 @@ template <typename WorkOfResult, typename ToValue>
 Napi::Value run_on_thread(Napi::Env env, const char* name, WorkOfResult work, ToValue to_value) {
   Settler settler(env);
   Napi::Value promise = settler.promise();
-  const bool started =
-      start_thread(name, [settler, work = std::move(work), to_value]() mutable { settle(settler, work(), to_value); });
+  const bool started = start_thread(name, [settler, work = std::move(work), to_value]() mutable {
+    settle(settler, guarded([&] { return work(); }), to_value);
+  });
   if (!started) settler.reject(Status(Code::E_INTERNAL, "the system has no thread left"));
   return promise;
 }

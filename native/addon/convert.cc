@@ -21,6 +21,13 @@ Napi::Value to_js(Napi::Env env, const Bytes& bytes) {
   return Napi::Buffer<std::uint8_t>::Copy(env, bytes.data(), bytes.size());
 }
 
+Napi::Value to_js(Napi::Env env, const std::vector<Id>& ids) {
+  Napi::Array array = Napi::Array::New(env, ids.size());
+  std::uint32_t n = 0;
+  for (const Id& id : ids) array.Set(n++, id.hex());
+  return array;
+}
+
 namespace {
 
 void throw_type(const Napi::CallbackInfo& info, std::size_t index, const char* expected) {
@@ -59,6 +66,27 @@ ByteSpan bytes_argument(const Napi::CallbackInfo& info, std::size_t index) {
   }
   throw_type(info, index, "a Buffer");
   return {};
+}
+
+std::vector<Id> ids_argument(const Napi::CallbackInfo& info, std::size_t index) {
+  std::vector<Id> ids;
+  if (!info[index].IsArray()) {
+    throw_type(info, index, "an array");
+    return ids;
+  }
+  const auto array = info[index].As<Napi::Array>();
+  ids.reserve(array.Length());
+  for (std::uint32_t n = 0; n < array.Length(); ++n) {
+    const Napi::Value text = array.Get(n);
+    const std::optional<Id> id =
+        text.IsString() ? Id::from_hex(text.As<Napi::String>().Utf8Value()) : std::optional<Id>();
+    if (!id) {
+      throw_status(info.Env(), Status(Code::E_ARGUMENT_INVALID, "a list of ids holds what is none"));
+      return {};
+    }
+    ids.push_back(*id);
+  }
+  return ids;
 }
 
 Napi::Function function_argument(const Napi::CallbackInfo& info, std::size_t index) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "addon/threads.h"
 #include "core/base/file.h"
@@ -23,6 +24,8 @@ Napi::Error to_error(Napi::Env env, const Status& status);
 Napi::Value throw_status(Napi::Env env, const Status& status);
 
 Napi::Value to_js(Napi::Env env, const Bytes& bytes);
+// In hex.
+Napi::Value to_js(Napi::Env env, const std::vector<Id>& ids);
 inline Napi::Value to_js(Napi::Env env, bool value) { return Napi::Boolean::New(env, value); }
 inline Napi::Value to_js(Napi::Env env, std::uint64_t value) {
   return Napi::Number::New(env, static_cast<double>(value));
@@ -35,6 +38,8 @@ std::uint64_t number_argument(const Napi::CallbackInfo& info, std::size_t index)
 bool flag_argument(const Napi::CallbackInfo& info, std::size_t index);
 // The bytes stay JavaScript's: copy what outlives the call.
 ByteSpan bytes_argument(const Napi::CallbackInfo& info, std::size_t index);
+// An array of ids in hex; one that is none throws E_ARGUMENT_INVALID.
+std::vector<Id> ids_argument(const Napi::CallbackInfo& info, std::size_t index);
 Napi::Function function_argument(const Napi::CallbackInfo& info, std::size_t index);
 
 // A duplicate of `fd` that is closed on exec; E_ARGUMENT_INVALID where it is not open.

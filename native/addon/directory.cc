@@ -1,4 +1,4 @@
-// RepositoryDirectory and documents. A directory is opened by the first call that needs it, on one of its own threads,
+// RepositoryDirectory. A directory is opened by the first call that needs it, on one of its own threads,
 // and held open then: whatever is mounted over its path later, a handle stays with the directory that it began with.
 #include <climits>
 #include <cstdlib>
@@ -8,7 +8,6 @@
 #include "addon/convert.h"
 #include "addon/exports.h"
 #include "addon/limits.h"
-#include "core/store/document.h"
 #include "core/store/repository_dir.h"
 
 namespace vzv::addon {
@@ -181,6 +180,15 @@ Napi::Value remove(const Napi::CallbackInfo& info) {
       info.Env(), directory, [name](RepositoryDir& dir) { return dir.remove(name); }, to_boolean);
 }
 
+Napi::Value move(const Napi::CallbackInfo& info) {
+  auto directory = AnyHandle::argument<Directory>(info, 0);
+  std::string from = text_argument(info, 1);
+  std::string to = text_argument(info, 2);
+  if (info.Env().IsExceptionPending()) return {};
+  return call_in(
+      info.Env(), directory, [from, to](RepositoryDir& dir) { return dir.move(from, to); }, to_boolean);
+}
+
 Napi::Value space(const Napi::CallbackInfo& info) {
   auto directory = AnyHandle::argument<Directory>(info, 0);
   if (info.Env().IsExceptionPending()) return {};
@@ -193,6 +201,26 @@ Napi::Value space(const Napi::CallbackInfo& info) {
         object.Set("usedBytes", to_js(env, found.used_bytes));
         return object;
       });
+}
+
+const char* no_replace_name(NoReplace found) {
+  switch (found) {
+    case NoReplace::kRename:
+      return "renameat2";
+    case NoReplace::kLink:
+      return "link";
+    case NoReplace::kNone:
+      return "none";
+  }
+  return "none";
+}
+
+Napi::Value no_replace(const Napi::CallbackInfo& info) {
+  auto directory = AnyHandle::argument<Directory>(info, 0);
+  if (info.Env().IsExceptionPending()) return {};
+  return call_in(
+      info.Env(), directory, [](RepositoryDir& dir) { return dir.no_replace(); },
+      [](Napi::Env env, NoReplace found) -> Napi::Value { return Napi::String::New(env, no_replace_name(found)); });
 }
 
 // As PVE does it (pve-storage DirPlugin.pm, path_is_mounted): symbolic links are followed first, and what is not there
@@ -217,15 +245,6 @@ void close(const Napi::CallbackInfo& info) {
   if (directory) directory->close();
 }
 
-template <Result<Bytes> (*kTransform)(DocumentKind, ByteSpan)>
-Napi::Value transform_document(const Napi::CallbackInfo& info) {
-  const std::uint64_t kind = number_argument(info, 0);
-  const ByteSpan bytes = bytes_argument(info, 1);
-  if (info.Env().IsExceptionPending()) return {};
-  Result<Bytes> answer = kTransform(static_cast<DocumentKind>(kind), bytes);
-  return answer.ok() ? to_js(info.Env(), *answer) : throw_status(info.Env(), answer.status());
-}
-
 }  // namespace
 
 void export_directory(Napi::Env env, Napi::Object exports) {
@@ -237,11 +256,11 @@ void export_directory(Napi::Env env, Napi::Object exports) {
   exports.Set("directoryPutIfAbsent", Napi::Function::New<put<&RepositoryDir::put_if_absent>>(env));
   exports.Set("directoryReplace", Napi::Function::New<put<&RepositoryDir::replace>>(env));
   exports.Set("directoryRemove", Napi::Function::New<remove>(env));
+  exports.Set("directoryMove", Napi::Function::New<move>(env));
   exports.Set("directorySpace", Napi::Function::New<space>(env));
   exports.Set("directoryIsMounted", Napi::Function::New<is_mounted>(env));
+  exports.Set("directoryNoReplace", Napi::Function::New<no_replace>(env));
   exports.Set("directoryClose", Napi::Function::New<close>(env));
-  exports.Set("sealDocument", Napi::Function::New<transform_document<&seal_document>>(env));
-  exports.Set("openDocument", Napi::Function::New<transform_document<&open_document>>(env));
 }
 
 }  // namespace vzv::addon

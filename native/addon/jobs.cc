@@ -4,6 +4,7 @@
 
 #include "addon/exports.h"
 #include "addon/job.h"
+#include "addon/unreadable.h"
 #include "core/pipeline/volume_restore.h"
 #include "core/pipeline/volume_verify.h"
 #include "core/store/store_verify.h"
@@ -49,16 +50,19 @@ Napi::Value verify_one_volume(const Napi::CallbackInfo& info) {
   if (!call) return {};
   const auto map = map_of(env, info[2].ToObject());
   if (!map) return {};
+  const auto unreadable = std::make_shared<UnreadableChunks>();
   return run_on_thread(
       env, kJobThreadName,
-      [call, map = *map] {
-        MapReader reader(map.geometry, map.root, *call.on->reader);
-        return verify_volume(reader, *call.on->reader, call.job->copy, call.job->cancel);
+      [call, map = *map, unreadable] {
+        VerifyingReader verifying(*call.on, unreadable);
+        MapReader reader(map.geometry, map.root, verifying.reader);
+        return verify_volume(reader, verifying.reader, call.job->copy, call.job->cancel);
       },
-      [](Napi::Env inner, VolumeVerifyResult&& result) -> Napi::Value {
+      [unreadable](Napi::Env inner, VolumeVerifyResult&& result) -> Napi::Value {
         Napi::Object object = Napi::Object::New(inner);
         object.Set("chunks", to_js(inner, result.chunks));
         object.Set("damages", to_damages(inner, result.damages, result.damage_count - result.damages.size()));
+        object.Set("unreadable", unreadable->to_js(inner));
         return object;
       });
 }
@@ -68,15 +72,20 @@ Napi::Value verify_all_packs(const Napi::CallbackInfo& info) {
   const JobCall<Store> call(info);
   if (!call) return {};
   const bool decode = flag_argument(info, 2);
+  std::optional<std::vector<Id>> packs;
+  if (!info[3].IsNull()) packs = ids_argument(info, 3);
+  const bool segments = flag_argument(info, 4);
   if (env.IsExceptionPending()) return {};
   return run_on_thread(
       env, kJobThreadName,
-      [call, decode] {
+      [call, decode, packs, segments] {
         const auto progress = [&](const VerifyProgress& now) {
           call.job->copy.total_bytes = now.total_bytes;
           call.job->copy.processed_bytes = now.processed_bytes;
         };
-        return verify_packs(*call.on->dir, {.decode = decode}, progress, call.job->cancel);
+        return verify_packs(*call.on->dir,
+                            {.decode = decode, .packs = packs, .segments = segments, .keys = call.on->keys}, progress,
+                            call.job->cancel);
       },
       [](Napi::Env inner, VerifyReport&& report) -> Napi::Value {
         Napi::Object object = Napi::Object::New(inner);

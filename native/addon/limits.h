@@ -31,5 +31,7 @@ inline constexpr int kAcceptRetryMs = 100;
 // Decoded chunks that one opened store keeps: the map nodes of a few volumes and what neighbouring reads share.
 // Backups, restores and verifications read each data chunk once.
 inline constexpr std::uint64_t kStoreCacheBytes = 32 * 1024 * 1024;
+// Chunks that one verification names as unreadable: as many as a verify state has room for (docs/format.md, Document).
+inline constexpr std::size_t kUnreadableListedMax = 128;
 
 }  // namespace vzv::addon::limits

@@ -2,6 +2,7 @@
 #include "addon/store.h"
 
 #include "addon/exports.h"
+#include "addon/keys.h"
 #include "addon/limits.h"
 #include "core/store/chunk_type.h"
 
@@ -11,24 +12,27 @@ namespace {
 
 constexpr const char* kThreadName = "vzv-store";
 
-Result<std::shared_ptr<Store>> open_store(const std::string& path, const std::string& cache_directory) {
+Result<std::shared_ptr<Store>> open_store(const std::string& path, const std::string& cache_directory,
+                                          const RepositoryKeysPtr& keys) {
   Result<std::shared_ptr<RepositoryDir>> dir = RepositoryDir::open(path);
   if (!dir.ok()) return dir.status();
-  Result<std::shared_ptr<Index>> index = Index::open(*dir, cache_directory);
+  Result<std::shared_ptr<Index>> index = Index::open(*dir, cache_directory, known_suite_of(keys.get()));
   if (!index.ok()) return index.status();
   auto store = std::make_shared<Store>();
   store->dir = *dir;
   store->index = *index;
-  store->reader = std::make_unique<ChunkReader>(*dir, *index, limits::kStoreCacheBytes);
+  store->keys = keys;
+  store->reader = std::make_unique<ChunkReader>(*dir, *index, limits::kStoreCacheBytes, keys);
   return store;
 }
 
 Napi::Value open(const Napi::CallbackInfo& info) {
   std::string path = text_argument(info, 0);
   std::string cache_directory = text_argument(info, 1);
+  RepositoryKeysPtr keys = keys_argument(info, 2);
   if (info.Env().IsExceptionPending()) return {};
   return run_on_thread(
-      info.Env(), kThreadName, [path, cache_directory] { return open_store(path, cache_directory); },
+      info.Env(), kThreadName, [path, cache_directory, keys] { return open_store(path, cache_directory, keys); },
       [](Napi::Env env, std::shared_ptr<Store>&& store) -> Napi::Value {
         return AnyHandle::make(env, std::make_shared<BoundStore>(std::move(store)));
       });
@@ -38,11 +42,15 @@ Napi::Value make_writer(const Napi::CallbackInfo& info) {
   auto store = open_argument<Store>(info, 0);
   const auto zstd_level = static_cast<int>(number_argument(info, 1));
   const std::uint64_t bandwidth_limit = number_argument(info, 2);
+  std::string session = text_argument(info, 3);
+  std::vector<Id> excluded = ids_argument(info, 4);
   if (info.Env().IsExceptionPending()) return {};
   return run_on_thread(
       info.Env(), kThreadName,
-      [store, zstd_level, bandwidth_limit]() -> Result<std::shared_ptr<Writer>> {
-        auto chunks = ChunkWriter::create(store->dir, store->index, {.zstd_level = zstd_level});
+      [store, zstd_level, bandwidth_limit, session, excluded]() -> Result<std::shared_ptr<Writer>> {
+        auto chunks = ChunkWriter::create(
+            store->dir, store->index,
+            {.zstd_level = zstd_level, .keys = store->keys, .session = session, .excluded = excluded});
         if (!chunks.ok()) return chunks.status();
         auto writer = std::make_shared<Writer>(store, bandwidth_limit);
         writer->chunks = std::move(chunks).value();
@@ -108,6 +116,17 @@ Napi::Value flush(const Napi::CallbackInfo& info) {
       });
 }
 
+// The packs that it keeps.
+Napi::Value exclude(const Napi::CallbackInfo& info) {
+  auto writer = open_argument<Writer>(info, 0);
+  std::vector<Id> packs = ids_argument(info, 1);
+  if (info.Env().IsExceptionPending()) return {};
+  return run_on_thread(
+      info.Env(), kThreadName,
+      [writer, packs = std::move(packs)]() -> Result<std::vector<Id>> { return writer->chunks->exclude(packs); },
+      [](Napi::Env env, std::vector<Id>&& keeps) -> Napi::Value { return to_js(env, keeps); });
+}
+
 Napi::Value close_store(const Napi::CallbackInfo& info) { return close_argument<Store>(info, 0); }
 Napi::Value close_writer(const Napi::CallbackInfo& info) { return close_argument<Writer>(info, 0); }
 
@@ -119,6 +138,7 @@ void export_store(Napi::Env env, Napi::Object exports) {
   exports.Set("storeStatistics", Napi::Function::New<statistics>(env));
   exports.Set("storeRefresh", Napi::Function::New<refresh>(env));
   exports.Set("storeClose", Napi::Function::New<close_store>(env));
+  exports.Set("writerExclude", Napi::Function::New<exclude>(env));
   exports.Set("writerFlush", Napi::Function::New<flush>(env));
   exports.Set("writerClose", Napi::Function::New<close_writer>(env));
 }

@@ -13,6 +13,7 @@
 #include "core/store/chunk_writer.h"
 #include "core/store/index.h"
 #include "core/store/repository_dir.h"
+#include "core/store/repository_keys.h"
 
 namespace vzv::addon {
 
@@ -20,6 +21,7 @@ namespace vzv::addon {
 struct Store {
   std::shared_ptr<RepositoryDir> dir;
   std::shared_ptr<Index> index;
+  RepositoryKeysPtr keys;  // null: the repository is not encrypted, or only what needs no key is asked for
   std::unique_ptr<ChunkReader> reader;
 };
 

@@ -2,6 +2,7 @@
 // takes.
 //
 //   bench_pipeline [--directory DIR] [--source FILE|nbd+unix:///…] [--data-mib 2048] [--chunk-kib 512]
+//                  [--suite none|aes-256-gcm]
 //
 // DIR is made for repository, cache and restored file and must not exist; it stays, for whoever wants to look. Without
 // it a temporary directory is used and removed. Without a source a file of --data-mib is made there: a third random, a
@@ -23,6 +24,7 @@
 #include <string>
 #include <utility>
 
+#include "bench/need.h"
 #include "core/pipeline/volume_backup.h"
 #include "core/pipeline/volume_restore.h"
 #include "core/source/open_source.h"
@@ -40,21 +42,8 @@ struct Arguments {
   std::string source;
   std::uint64_t data_mib = 2048;
   std::uint32_t chunk_kib = 512;
+  RepositoryKeysPtr keys{};
 };
-
-[[noreturn]] void give_up(const std::string& why) {
-  std::fprintf(stderr, "bench_pipeline: %s\n", why.c_str());
-  std::exit(1);
-}
-
-template <typename T>
-T need(Result<T> result) {
-  if (!result.ok()) give_up(std::string(code_name(result.status().code())) + ": " + result.status().message());
-  return std::move(result).value();
-}
-void need(const Status& status) {
-  if (!status.ok()) give_up(std::string(code_name(status.code())) + ": " + status.message());
-}
 
 Arguments parse(int argc, char** argv) {
   Arguments arguments;
@@ -68,6 +57,10 @@ Arguments parse(int argc, char** argv) {
       arguments.data_mib = std::strtoull(argv[i + 1], nullptr, 10);
     } else if (name == "--chunk-kib") {
       arguments.chunk_kib = static_cast<std::uint32_t>(std::strtoul(argv[i + 1], nullptr, 10));
+    } else if (name == "--suite") {
+      const std::string suite = argv[i + 1];
+      if (suite != "none" && suite != "aes-256-gcm") give_up("unknown suite " + suite);
+      if (suite != "none") arguments.keys = need(RepositoryKeys::load(Bytes(SecretKey::kBytes, 1)));
     } else {
       give_up("unknown option " + name);
     }
@@ -117,11 +110,12 @@ class Timer {
 };
 
 VolumeBackupResult backup(const char* label, const SourceAddress& address, std::uint32_t chunk_size_bytes,
-                          const std::shared_ptr<RepositoryDir>& dir, const std::shared_ptr<Index>& index) {
+                          const std::shared_ptr<RepositoryDir>& dir, const std::shared_ptr<Index>& index,
+                          const RepositoryKeysPtr& keys) {
   const Timer timer;
   CancelToken cancel;
   auto source = need(open_source(address, SourceOptions{}, cancel));
-  auto writer = need(ChunkWriter::create(dir, index));
+  auto writer = need(ChunkWriter::create(dir, index, {.keys = keys}));
   VolumeBackupOptions options;
   options.chunk_size_bytes = chunk_size_bytes;
   BackupCounters counters;
@@ -136,10 +130,10 @@ VolumeBackupResult backup(const char* label, const SourceAddress& address, std::
 }
 
 void restore(const VolumeBackupResult& volume, const std::string& path, const std::shared_ptr<RepositoryDir>& dir,
-             const std::shared_ptr<Index>& index) {
+             const std::shared_ptr<Index>& index, const RepositoryKeysPtr& keys) {
   const Timer timer;
   CancelToken cancel;
-  ChunkReader reader(dir, index, kReaderCacheBytes);
+  ChunkReader reader(dir, index, kReaderCacheBytes, keys);
   MapReader map(volume.geometry, volume.root, reader);
   CopyCounters counters;
   need(restore_volume(map, reader, {path, false}, counters, cancel));
@@ -174,9 +168,9 @@ int main(int argc, char** argv) {
     make_disk(arguments.directory + "/disk.raw", arguments.data_mib);
   }
   const std::uint32_t chunk_size_bytes = arguments.chunk_kib * 1024;
-  const VolumeBackupResult volume = backup("first backup", source, chunk_size_bytes, dir, index);
-  backup("second backup", source, chunk_size_bytes, dir, index);
-  restore(volume, arguments.directory + "/restored.raw", dir, index);
+  const VolumeBackupResult volume = backup("first backup", source, chunk_size_bytes, dir, index, arguments.keys);
+  backup("second backup", source, chunk_size_bytes, dir, index, arguments.keys);
+  restore(volume, arguments.directory + "/restored.raw", dir, index, arguments.keys);
   if (temporary) std::filesystem::remove_all(arguments.directory);
   return 0;
 }

@@ -14,6 +14,8 @@ if(VZV_SANITIZE)
   endif()
   # Instrumented code confuses the compiler's flow analysis into warnings that are not there.
   add_compile_options(-Wno-error)
+  # As their makers advise: what is faster than -O2 takes longer to compile than to run, and hides frames.
+  add_compile_options(-O1 -g1)
   # no-recover: a report ends the program with an error, so that a test cannot pass beside one.
   add_compile_options(-fsanitize=${VZV_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${VZV_SANITIZE})

@@ -17,22 +17,10 @@ void Archive::prefetch(std::uint64_t offset) {
   if (piece.ok()) static_cast<void>(data_.bytes(*piece).ok());
 }
 
-ArchiveStream::~ArchiveStream() { set_streaming(false); }
-
 Status ArchiveStream::read(std::uint64_t offset, std::span<std::uint8_t> buffer) {
   if (buffer.empty()) return {};
   note(offset, offset + buffer.size());
   return archive_.data().read(offset, buffer);
-}
-
-void ArchiveStream::set_streaming(bool streaming) {
-  if (streaming_ == streaming) return;
-  streaming_ = streaming;
-  if (streaming) {
-    pool_.stream_began();
-  } else {
-    pool_.stream_ended();
-  }
 }
 
 void ArchiveStream::note(std::uint64_t begin, std::uint64_t end) {
@@ -41,7 +29,7 @@ void ArchiveStream::note(std::uint64_t begin, std::uint64_t end) {
   const bool within = end <= front_ && front_ - end <= limits::kMountReadAheadBytes;
   const bool forward = piece_end_ > 0 && end > front_ && begin <= front_ + kGapMaxBytes;
   if (within && piece_end_ > 0) return;
-  if (!forward) set_streaming(false);
+  if (!forward) streaming_.set(false);
   front_ = end;
   if (end > piece_end_ || !forward) {
     const Result<StreamPiece> piece = archive_.data().piece(end - 1);
@@ -49,7 +37,7 @@ void ArchiveStream::note(std::uint64_t begin, std::uint64_t end) {
     piece_end_ = piece->offset + piece->length;
     if (!forward) requested_ = piece_end_;
     requested_ = std::max(requested_, piece_end_);
-    if (forward) set_streaming(true);
+    if (forward) streaming_.set(true);
   }
   if (streaming_) request_ahead();
 }

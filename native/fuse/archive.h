@@ -41,8 +41,7 @@ class Archive : public Prefetched {
 // a read that jumps starts over. As ReadStream does for volumes. Threads: any.
 class ArchiveStream {
  public:
-  ArchiveStream(Archive& archive, ReadAheadPool& pool) : archive_(archive), pool_(pool) {}
-  ~ArchiveStream();
+  ArchiveStream(Archive& archive, ReadAheadPool& pool) : archive_(archive), pool_(pool), streaming_(pool) {}
   ArchiveStream(const ArchiveStream&) = delete;
   ArchiveStream& operator=(const ArchiveStream&) = delete;
 
@@ -51,14 +50,13 @@ class ArchiveStream {
 
  private:
   void note(std::uint64_t begin, std::uint64_t end);
-  void set_streaming(bool streaming);
   void request_ahead();
 
   Archive& archive_;
   ReadAheadPool& pool_;
   std::mutex mutex_;
   // All guarded by mutex_; offsets in the data.
-  bool streaming_ = false;
+  Streaming streaming_;
   std::uint64_t front_ = 0;      // the furthest byte that was read
   std::uint64_t piece_end_ = 0;  // of the piece that holds it; 0: nothing was read yet
   std::uint64_t requested_ = 0;  // pieces up to here were asked for

@@ -25,6 +25,7 @@
 #include "core/store/repository_dir.h"
 #include "fuse/file_system.h"
 #include "fuse/log.h"
+#include "fuse/mount_key.h"
 #include "fuse/mount_session.h"
 #include "fuse/mount_spec.h"
 #include "fuse/node_tree.h"
@@ -102,24 +103,36 @@ void say_failed(const Status& status) {
   static_cast<void>(write_all(STDOUT_FILENO, as_bytes(line)));
 }
 
-Result<MountSpec> take_spec(int fd) {
+struct TakenSpec {
+  MountSpec spec;
+  RepositoryKeysPtr keys;  // null: not encrypted
+};
+
+Result<TakenSpec> take_spec(int fd) {
   const UniqueFd spec_fd(fd);
-  const Result<std::string> text = read_mount_spec(spec_fd.get(), kSpecTimeoutMs);
+  Result<SecretText> text = read_mount_spec(spec_fd.get(), kSpecTimeoutMs);
   if (!text.ok()) return text.status();
-  return parse_mount_spec(*text);
+  Result<RepositoryKeysPtr> keys = take_key(*text);
+  if (!keys.ok()) return keys.status();
+  Result<MountSpec> spec = parse_mount_spec(*text);
+  if (!spec.ok()) return spec.status();
+  if (spec->has_key && !spec->key_fingerprint.empty()) VZV_TRY((*keys)->check_fingerprint(spec->key_fingerprint));
+  return TakenSpec{std::move(spec).value(), std::move(keys).value()};
 }
 
 Status run(const Arguments& arguments, Log& log) {
-  Result<MountSpec> spec = take_spec(arguments.spec_fd);
-  if (!spec.ok()) return spec.status();
+  Result<TakenSpec> taken = take_spec(arguments.spec_fd);
+  if (!taken.ok()) return taken.status();
+  MountSpec* const spec = &taken->spec;
 
   const Result<std::shared_ptr<RepositoryDir>> repository = RepositoryDir::open(spec->repository);
   if (!repository.ok()) return repository.status();
-  const Result<std::shared_ptr<Index>> index = Index::open(*repository, spec->cache_directory);
+  const Result<std::shared_ptr<Index>> index =
+      Index::open(*repository, spec->cache_directory, known_suite_of(taken->keys.get()));
   if (!index.ok()) return index.status();
   for (const Status& damaged : (*index)->damaged_segments()) log.error(damaged);
 
-  ChunkReader chunks(*repository, *index, spec->cache_bytes);
+  ChunkReader chunks(*repository, *index, spec->cache_bytes, taken->keys);
   const Result<std::unique_ptr<NodeTree>> tree = NodeTree::build(std::move(spec->nodes), chunks);
   if (!tree.ok()) return tree.status();
 

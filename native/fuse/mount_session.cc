@@ -20,6 +20,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/limits.h"
+#include "core/base/threads.h"
 
 namespace vzv::fuse {
 namespace {
@@ -160,22 +161,9 @@ MountSession::~MountSession() {
 }
 
 Result<Ended> MountSession::serve(unsigned threads, const ServeEvents& events) {
-  {
-    const std::lock_guard lock(mutex_);
-    running_ = threads;
-    finished_.assign(threads, false);
-  }
-  for (unsigned i = 0; i < threads; ++i) {
-    workers_.emplace_back([this, i] {
-      work();
-      {
-        const std::lock_guard lock(mutex_);
-        finished_[i] = true;
-        --running_;
-      }
-      worker_ended_.notify_all();
-      eventfd_write(wake_.get(), 1);
-    });
+  if (const Status started = start_workers(threads); !started.ok()) {
+    if (workers_.empty()) return started;
+    log_.error(started);
   }
   const Status waited = wait(events);
   if (!stop_workers()) {
@@ -187,6 +175,30 @@ Result<Ended> MountSession::serve(unsigned threads, const ServeEvents& events) {
   if (!waited.ok()) return waited;
   if (const int error = error_.load()) return mount_failed(mount_point_, "the connection broke: " + errno_text(error));
   return Ended::kUnmounted;
+}
+
+// Fewer than all serve the mount as well, only slower.
+Status MountSession::start_workers(unsigned threads) {
+  workers_.reserve(threads);
+  for (unsigned i = 0; i < threads; ++i) {
+    // Counted before it can end.
+    const std::lock_guard lock(mutex_);
+    finished_.push_back(false);
+    Result<std::thread> worker = start_thread([this, i] {
+      work();
+      {
+        const std::lock_guard ended(mutex_);
+        finished_[i] = true;
+        --running_;
+      }
+      worker_ended_.notify_all();
+      eventfd_write(wake_.get(), 1);
+    });
+    if (!worker.ok()) return worker.status();
+    workers_.push_back(std::move(worker).value());
+    ++running_;
+  }
+  return {};
 }
 
 void MountSession::work() {

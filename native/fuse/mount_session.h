@@ -49,11 +49,12 @@ class MountSession {
 
   // Until the mount is gone or SIGTERM or SIGINT comes; then unmounts, lazily where it is busy (files that are still
   // open fail from then on). SIGHUP is ignored: a restore outlives the terminal. E_MOUNT_FAILED where the kernel ended
-  // the connection with an error.
+  // the connection with an error; E_INTERNAL where the system has no thread left.
   Result<Ended> serve(unsigned threads, const ServeEvents& events);
 
  private:
   MountSession(fuse_session* session, std::string mount_point, Log& log);
+  Status start_workers(unsigned threads);
   void work();
   Status wait(const ServeEvents& events);
   bool stop_workers();

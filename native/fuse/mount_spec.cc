@@ -13,6 +13,7 @@
 #include "core/base/limits.h"
 #include "fuse/base64.h"
 #include "fuse/json_limits.h"
+#include "fuse/mount_key.h"
 
 namespace vzv::fuse {
 namespace {
@@ -204,6 +205,16 @@ Result<NodeSpec> parse_node(const Json& json, std::size_t position) {
   return node;
 }
 
+void take_key_fields(Fields& fields, MountSpec& spec) {
+  spec.has_key = fields.has("key");
+  if (fields.has("keyFingerprint")) spec.key_fingerprint = fields.text("keyFingerprint");
+  // One that was written with escapes has not been taken.
+  if (spec.has_key && fields.text("key").find_first_not_of(kTakenDigit) != std::string::npos) {
+    fields.fail("key", "is not written plainly");
+  }
+  if (!spec.has_key && !spec.key_fingerprint.empty()) fields.fail("keyFingerprint", "stands there without a key");
+}
+
 }  // namespace
 
 Result<MountSpec> parse_mount_spec(std::string_view text) {
@@ -217,8 +228,9 @@ Result<MountSpec> parse_mount_spec(std::string_view text) {
   const std::uint64_t version = fields.integer("version", 0, UINT64_MAX);
   VZV_TRY(fields.status());
   if (version != kVersion) return invalid("version", "is " + std::to_string(version) + ", this program knows 1");
-  VZV_TRY(check_fields(json, "top level",
-                       {"version", "repository", "cacheDirectory", "cacheBytes", "allowOther", "nodes"}));
+  VZV_TRY(check_fields(
+      json, "top level",
+      {"version", "repository", "cacheDirectory", "cacheBytes", "allowOther", "key", "keyFingerprint", "nodes"}));
 
   MountSpec spec;
   spec.repository = fields.absolute_path("repository");
@@ -226,6 +238,7 @@ Result<MountSpec> parse_mount_spec(std::string_view text) {
   spec.cache_bytes = fields.integer_or("cacheBytes", limits::kMountCacheMinBytes, limits::kMountCacheMaxBytes,
                                        limits::kMountCacheDefaultBytes);
   spec.allow_other = fields.boolean_or("allowOther", false);
+  take_key_fields(fields, spec);
   VZV_TRY(fields.status());
 
   const auto nodes = json.find("nodes");
@@ -240,9 +253,9 @@ Result<MountSpec> parse_mount_spec(std::string_view text) {
   return spec;
 }
 
-Result<std::string> read_mount_spec(int fd, int timeout_ms) {
-  std::string text;
-  std::string buffer(64 * limits::kKiB, '\0');
+Result<SecretText> read_mount_spec(int fd, int timeout_ms) {
+  SecretText text;
+  SecretText buffer(64 * limits::kKiB, '\0');
   for (;;) {
     pollfd ready{.fd = fd, .events = POLLIN, .revents = 0};
     const int polled = poll(&ready, 1, timeout_ms);

@@ -14,6 +14,7 @@
 
 #include "core/archive/stream_map.h"
 #include "core/base/id.h"
+#include "core/base/secret_key.h"
 #include "core/base/status.h"
 #include "core/chunk/volume_geometry.h"
 
@@ -48,14 +49,16 @@ struct MountSpec {
   std::string cache_directory;  // absolute
   std::uint64_t cache_bytes = 0;
   bool allow_other = false;
+  bool has_key = false;         // the spec had one, which take_key() took
+  std::string key_fingerprint;  // which that must have; empty: any
   std::vector<NodeSpec> nodes;
 };
 
-// E_ARGUMENT_INVALID naming the field.
+// E_ARGUMENT_INVALID naming the field. A key must have been taken out of the text before (mount_key.h).
 Result<MountSpec> parse_mount_spec(std::string_view json);
 
 // Reads `fd` to its end, waiting at most `timeout_ms` for each piece. E_ARGUMENT_INVALID where it cannot be read, is
 // longer than the limit, or does not end in time.
-Result<std::string> read_mount_spec(int fd, int timeout_ms);
+Result<SecretText> read_mount_spec(int fd, int timeout_ms);
 
 }  // namespace vzv::fuse

@@ -6,15 +6,16 @@
 
 namespace vzv::fuse {
 
-ReadAheadPool::ReadAheadPool(unsigned threads, std::uint64_t budget_bytes)
-    : budget_bytes_(budget_bytes), running_(threads) {
-  threads_.reserve(threads);
-  for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
+ReadAheadPool::ReadAheadPool(unsigned threads, std::uint64_t budget_bytes) : budget_bytes_(budget_bytes) {
+  // None of them gets further before all are counted.
+  const std::lock_guard lock(mutex_);
+  static_cast<void>(threads_.start(threads, [this] { run(); }).ok());
+  running_ = threads_.size();
 }
 
 ReadAheadPool::~ReadAheadPool() {
   stop(std::chrono::milliseconds(0));
-  for (std::thread& thread : threads_) thread.join();
+  threads_.join();
 }
 
 std::uint64_t ReadAheadPool::window_bytes() const {
@@ -48,7 +49,11 @@ void ReadAheadPool::run() {
     const Request request = queue_.front();
     queue_.pop_front();
     lock.unlock();
-    request.source->prefetch(request.position);
+    // Whoever reads it fetches it then.
+    static_cast<void>(guarded([&]() -> Status {
+                        request.source->prefetch(request.position);
+                        return {};
+                      }).ok());
     fetched_.fetch_add(1, std::memory_order_relaxed);
     lock.lock();
   }
@@ -56,9 +61,7 @@ void ReadAheadPool::run() {
   ended_.notify_all();
 }
 
-ReadStream::~ReadStream() { set_streaming(false); }
-
-void ReadStream::set_streaming(bool streaming) {
+void Streaming::set(bool streaming) {
   if (streaming_ == streaming) return;
   streaming_ = streaming;
   if (streaming) {
@@ -78,7 +81,7 @@ void ReadStream::note(std::uint64_t offset, std::uint64_t length) {
       front_ = last;
       while (!ahead_.empty() && ahead_.front() <= front_) ahead_.pop_front();
       requested_ = std::max(requested_, front_ + 1);
-      set_streaming(true);
+      streaming_.set(true);
       break;
     case Step::kWithin:
       break;
@@ -87,7 +90,7 @@ void ReadStream::note(std::uint64_t offset, std::uint64_t length) {
       front_ = last;
       requested_ = last + 1;
       ahead_.clear();
-      set_streaming(false);
+      streaming_.set(false);
       break;
   }
   if (streaming_) request_ahead();

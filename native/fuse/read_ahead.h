@@ -15,16 +15,16 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
-#include <thread>
-#include <vector>
 
+#include "core/base/threads.h"
 #include "fuse/volume_file.h"
 
 namespace vzv::fuse {
 
 class ReadAheadPool {
  public:
-  // `threads` may be 0: no read-ahead. `budget_bytes` is shared by all streams.
+  // `threads` may be 0: no read-ahead. Where the system has fewer left, there are fewer. `budget_bytes` is shared by
+  // all streams.
   ReadAheadPool(unsigned threads, std::uint64_t budget_bytes);
   ~ReadAheadPool();
 
@@ -56,13 +56,28 @@ class ReadAheadPool {
   std::size_t running_ = 0;    // guarded by mutex_; threads
   std::condition_variable ended_;
   std::atomic<std::uint64_t> fetched_{0};
-  std::vector<std::thread> threads_;
+  Threads threads_;
+};
+
+// Whether a stream is sequential now, as the pool counts it. Its owner's lock guards it.
+class Streaming {
+ public:
+  explicit Streaming(ReadAheadPool& pool) : pool_(pool) {}
+  ~Streaming() { set(false); }
+  Streaming(const Streaming&) = delete;
+  Streaming& operator=(const Streaming&) = delete;
+
+  void set(bool streaming);
+  explicit operator bool() const { return streaming_; }
+
+ private:
+  ReadAheadPool& pool_;
+  bool streaming_ = false;
 };
 
 class ReadStream {
  public:
-  ReadStream(VolumeFile& volume, ReadAheadPool& pool) : volume_(volume), pool_(pool) {}
-  ~ReadStream();
+  ReadStream(VolumeFile& volume, ReadAheadPool& pool) : volume_(volume), pool_(pool), streaming_(pool) {}
   ReadStream(const ReadStream&) = delete;
   ReadStream& operator=(const ReadStream&) = delete;
 
@@ -72,7 +87,6 @@ class ReadStream {
  private:
   enum class Step { kForward, kWithin, kJump };
   Step classify(std::uint64_t first, std::uint64_t last);
-  void set_streaming(bool streaming);
   void request_ahead();
 
   VolumeFile& volume_;
@@ -80,7 +94,7 @@ class ReadStream {
   std::mutex mutex_;
   // All guarded by mutex_; chunk numbers.
   bool begun_ = false;
-  bool streaming_ = false;
+  Streaming streaming_;
   std::uint64_t front_ = 0;          // the highest chunk that the stream has reached
   std::uint64_t requested_ = 0;      // chunks with data from front_ + 1 up to here were asked for
   std::deque<std::uint64_t> ahead_;  // those, ascending

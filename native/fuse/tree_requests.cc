@@ -20,31 +20,10 @@ constexpr double kValidSeconds = 86'400;  // nothing ever changes below a mount
 constexpr std::uint64_t kBlockBytes = 512;
 constexpr std::uint32_t kStatBlockBytes = 4'096;
 
-mode_t type_bits(MemberType type) {
-  switch (type) {
-    case MemberType::kFile:
-      return S_IFREG;
-    case MemberType::kDirectory:
-      return S_IFDIR;
-    case MemberType::kSymlink:
-      return S_IFLNK;
-    case MemberType::kCharDevice:
-      return S_IFCHR;
-    case MemberType::kBlockDevice:
-      return S_IFBLK;
-    case MemberType::kFifo:
-      return S_IFIFO;
-    case MemberType::kHardLink:
-    case MemberType::kMoreExtents:
-      return 0;
-  }
-  return 0;
-}
-
 struct stat attributes_of(const TreeMember& member, Inode inode) {
   struct stat attributes {};
   attributes.st_ino = inode;
-  attributes.st_mode = type_bits(member.type) | member.mode;
+  attributes.st_mode = file_type_bits(member.type) | member.mode;
   attributes.st_nlink = member.links;
   attributes.st_uid = member.uid;
   attributes.st_gid = member.gid;

@@ -24,7 +24,7 @@ Bytes segment_of(std::uint32_t count) {
         {id_of(n), n % 2, n, 48 + 10 * n, 10, 20, n % 5 == 0 ? ChunkType::kMapNode : ChunkType::kData, Codec::kZstd});
   }
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.key() < b.key(); });
-  return encode_segment(Suite::kNone, packs, entries);
+  return encode_segment(Suite::kNone, Salt{}, packs, entries);
 }
 
 }  // namespace
@@ -56,7 +56,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     entries.push_back(*entry);
   }
   // What was accepted is what would be written, but for bits that a filter may have beyond those that it needs.
-  const Bytes again = encode_segment(Suite::kNone, packs, entries);
+  const Bytes again = encode_segment(view.suite(), view.salt(), packs, entries);
   const std::size_t filter_at = kSegmentHeaderBytes + 32 * packs.size() + kSegmentEntryBytes * entries.size();
   FUZZ_CHECK(again.size() == size);
   FUZZ_CHECK(std::equal(again.begin(), again.begin() + static_cast<std::ptrdiff_t>(filter_at), bytes.begin()));

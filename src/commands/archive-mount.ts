@@ -7,7 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VzvaultError } from '../lib/errors.js';
 import { formatSnapshotId, type SnapshotId } from '../lib/guest.js';
-import { archiveNodes, archivePaths } from '../repository/mount-spec.js';
+import { wipe } from '../repository/keys/key-material.js';
+import { archiveNodes, archivePaths, repositorySpec } from '../repository/mount-spec.js';
+import { withReader } from '../repository/sessions/reading.js';
 import type { Repository } from '../repository/repository.js';
 import type { SnapshotDocument } from '../repository/snapshot-document.js';
 import { resolveSnapshot } from '../repository/snapshot-reference.js';
@@ -29,13 +31,15 @@ export async function withArchiveTree<T>(
   return await withRepository(context, store, async (repository) => {
     const id = await resolveSnapshot(repository.snapshots, reference);
     const document = await repository.snapshots.read(id);
-    return await withMount(context, repository, document, work);
+    return await withReader(repository, context.sharing, document, () =>
+      withMount(context, repository, document, work),
+    );
   });
 }
 
 async function withMount<T>(
   { startMount, terminal, signal }: CommandContext,
-  { path: repository, cacheDirectory }: Repository,
+  repository: Repository,
   { id, archives: [archive] }: SnapshotDocument,
   work: (tree: ArchiveTree) => Promise<T>,
 ): Promise<T> {
@@ -43,9 +47,9 @@ async function withMount<T>(
     const what = `${formatSnapshotId(id)} is not the backup of a container`;
     throw new VzvaultError('E_VOLUME_MISSING', `${what}; vzvault mount shows the disks of a VM`);
   }
-  await mkdir(cacheDirectory, { recursive: true, mode: 0o700 });
+  await mkdir(repository.cacheDirectory, { recursive: true, mode: 0o700 });
   const nodes = archiveNodes(archive, id.timeSeconds).filter(({ archiveTree }) => archiveTree !== undefined);
-  const spec = { version: 1, repository, cacheDirectory, allowOther: false, nodes } as const;
+  const spec = { ...repositorySpec(repository), allowOther: false, nodes };
   const directory = await mkdtemp(join(tmpdir(), 'vzvault-files-'));
   // Damage is told, not the figures at the end.
   const onLine = (line: string): void => {
@@ -59,6 +63,7 @@ async function withMount<T>(
       await mount.stop();
     }
   } finally {
+    wipe(spec.key?.secret);
     // What is still mounted cannot be removed, and must not be.
     await rmdir(directory).catch(() => undefined);
   }

@@ -1,6 +1,7 @@
 /** Parsers of option values. Each throws commander's InvalidArgumentError, whose message becomes part of one line. */
 
 import { InvalidArgumentError } from 'commander';
+import { resolve } from 'node:path';
 import { parseGuest, type Guest } from '../lib/guest.js';
 import { parseIsoTime } from '../lib/time.js';
 import { formatBytes, parseBytes } from '../lib/units.js';
@@ -49,6 +50,16 @@ export function integerArgument(minimum: number, maximum: number): (text: string
   };
 }
 
+const DURATION_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
+
+/** Seconds of 90m, 12h, 30d or 4w. */
+export function durationArgument(text: string): number {
+  const [, number = '', unit = ''] = /^([0-9]{1,6})([smhdw])$/.exec(text) ?? [];
+  const seconds = Number(number) * (DURATION_SECONDS[unit] ?? 0);
+  if (seconds === 0) throw new InvalidArgumentError('Write a time such as 90m, 12h, 30d or 4w.');
+  return seconds;
+}
+
 /** Collects `--disk drive-scsi0=SOURCE`, which may be repeated. */
 export function diskArgument(text: string, earlier: readonly DiskArgument[] = []): DiskArgument[] {
   const equals = text.indexOf('=');
@@ -61,7 +72,9 @@ export function diskArgument(text: string, earlier: readonly DiskArgument[] = []
   return [...earlier, { name, source: parseSource(source) }];
 }
 
-/** NBD URIs as libnbd takes them; everything else is a path. */
+/** NBD URIs as libnbd takes them; everything else is a path, which may start from the working directory. */
 function parseSource(text: string): BackupSource {
-  return /^nbds?(\+unix|\+vsock|\+ssh)?:/.test(text) ? { kind: 'nbd-uri', uri: text } : { kind: 'file', path: text };
+  return /^nbds?(\+unix|\+vsock|\+ssh)?:/.test(text)
+    ? { kind: 'nbd-uri', uri: text }
+    : { kind: 'file', path: resolve(text) };
 }

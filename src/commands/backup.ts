@@ -16,6 +16,7 @@ import {
   type BackupSession,
 } from '../repository/backup-session.js';
 import type { Repository } from '../repository/repository.js';
+import { describeHealed, healSnapshots } from '../repository/verification/healing.js';
 import {
   diskArgument,
   guestArgument,
@@ -84,6 +85,7 @@ async function backup(context: CommandContext, [store = '']: readonly string[], 
       for (const disk of options.disk) await backupDisk(context, session, disk);
       const committed = await session.commit(context.signal);
       if (options.notes !== undefined) await setNotes(repository, committed, options.notes);
+      await heal(context, repository);
       return committed;
     } finally {
       await session.abort();
@@ -91,6 +93,16 @@ async function backup(context: CommandContext, [store = '']: readonly string[], 
   });
   printResult(context, result, options.json === true);
   return EXIT.ok;
+}
+
+/** Whatever fails here, the backup is committed. */
+async function heal({ clock, signal, terminal }: CommandContext, repository: Repository): Promise<void> {
+  try {
+    const healed = await healSnapshots(repository, { clock, signal });
+    if (healed.length > 0) terminal.err(`${describeHealed(healed)}\n`);
+  } catch (thrown) {
+    terminal.err(`vzvault: looking for snapshots that are whole again: ${toVzvaultError(thrown).line}\n`);
+  }
 }
 
 /** A failure here must not be taken for one of the backup. */
@@ -124,12 +136,12 @@ async function readFiles({ config, firewall }: Options): Promise<{ name: string;
 }
 
 async function begin(context: CommandContext, repository: Repository, options: Options): Promise<BackupSession> {
-  const { clock, version, hostname, signal } = context;
+  const { clock, version, hostname, sharing, signal } = context;
   for (let attempt = 1; ; attempt += 1) {
     const id = { ...options.guest, timeSeconds: options.time ?? clock.nowSeconds() };
     try {
       return await beginBackup(repository, {
-        ...{ id, createdBy: { version, hostname }, clock, zstdLevel: options.level },
+        ...{ id, createdBy: { version, hostname }, clock, sharing, zstdLevel: options.level },
         bandwidthLimitBytesPerSecond: options.limit ?? 0,
       });
     } catch (error) {

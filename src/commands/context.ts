@@ -5,7 +5,8 @@
 
 import type { Mount, StartMountOptions } from '../repository/mount.js';
 import type { RepositoryEngine } from '../repository/repository.js';
-import type { Clock } from '../lib/clock.js';
+import type { WaitingClock } from '../lib/clock.js';
+import type { Sharing } from '../repository/sessions/sharing.js';
 
 export interface Terminal {
   /** What was asked for: results, JSON. */
@@ -21,17 +22,35 @@ export interface Terminal {
   readonly isOutputGone: boolean;
 }
 
+/** Where keys and passphrases come from; undefined where nobody said. */
+export interface KeyOptions {
+  readonly keyFile: string | undefined;
+  readonly passphraseFile: string | undefined;
+  /** By the command line, so the repository has to be one that has keys; the environment may name it for others. */
+  readonly isKeyFileGiven: boolean;
+}
+
 export interface CommandContext {
   readonly engine: RepositoryEngine;
   readonly terminal: Terminal;
-  readonly clock: Clock;
+  readonly clock: WaitingClock;
+  /** This process's part in the repositories that it opens. */
+  readonly sharing: Sharing;
   /** Aborted by Ctrl-C and SIGTERM. */
   readonly signal: AbortSignal;
   readonly version: string;
   readonly hostname: string;
   readonly storageConfigPath: string;
+  /** Of the environment; what a command gets has its own options over them. */
+  readonly keys: KeyOptions;
+  /** Asks on the terminal without echo; null where there is none, or nothing was typed. The Buffer is the caller's to wipe. */
+  readonly askSecret: (prompt: string) => Promise<Buffer | null>;
+  /** All of standard input. */
+  readonly readInput: () => Promise<Buffer>;
   /** Runs vzvault-fuse (src/repository/mount.ts). */
   readonly startMount: (options: StartMountOptions) => Promise<Mount>;
+  /** Runs this program once more, beside us and beyond our end, with other arguments and nobody who listens. */
+  readonly startKeeper: (args: readonly string[]) => void;
   /** Asks the daemon of this node whether it is there; E_DAEMON_UNREACHABLE. */
   readonly pingDaemon: () => Promise<{ readonly version: string; readonly pid: number }>;
 }

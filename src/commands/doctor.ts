@@ -6,13 +6,13 @@ import { withDeadline } from '../lib/deadline.js';
 import { toVzvaultError, VzvaultError } from '../lib/errors.js';
 import { doctorLimits } from '../lib/limits.js';
 import { formatBytes, percent } from '../lib/units.js';
-import { locateStore } from '../repository/locate.js';
 import { findMountProgram } from '../repository/mount.js';
 import { openRepository, type Repository } from '../repository/repository.js';
 import { verifyStateOf } from '../repository/snapshots.js';
 import { EXIT, printJson, type Action, type CommandContext } from './context.js';
 import { runs } from './run.js';
 import { formatTable, printable } from './table.js';
+import { locationOf } from './unlocking.js';
 
 interface Finding {
   readonly check: string;
@@ -48,7 +48,7 @@ Example:
 
 async function doctor(context: CommandContext, [store = '']: readonly string[], { json }: { json?: boolean }): Action {
   const findings: Finding[] = [];
-  const location = locateStore(store, context.storageConfigPath);
+  const location = locationOf(context, store);
   let repository: Repository | null = null;
   const open: Check = {
     name: 'repository',
@@ -79,6 +79,15 @@ async function perform({ name, isEssential, look }: Check): Promise<Finding> {
 
 function checksOf(repository: Repository): Check[] {
   return [
+    {
+      name: 'encryption',
+      isEssential: true,
+      look: async () => {
+        const { access, config } = repository;
+        access.require();
+        return access.isEncrypted ? `${config.suite}, and the key opens it` : 'none';
+      },
+    },
     {
       name: 'writing',
       isEssential: true,

@@ -13,7 +13,7 @@ export function registerForget(program: Command, context: CommandContext): void 
     .summary('remove snapshots')
     .description(
       'Removes snapshots for good. Protected ones are refused. Other snapshots are not affected, whatever data they share. The room ' +
-        'that only the removed ones took is not given back yet.',
+        'that only the removed ones took is given back by vzvault gc, which vzvaultd does once a day.',
     )
     .argument('<store>', 'storage id, path of a storage, or the repository itself')
     .argument('<snapshot...>', 'qemu/100@2026-11-22T04:17:14Z, qemu/100@latest or volume names')

@@ -31,7 +31,7 @@ export function registerList(program: Command, context: CommandContext): void {
       'after',
       `
 SIZE is that of the guest's disks, ADDED what the backup made the repository grow by. A snapshot is
-verified or DAMAGED as the last vzvault verify found it.
+verified or DAMAGED as the last vzvault verify found it, and encrypted where the key to read more is missing.
 
 Examples:
   vzvault list nas
@@ -41,11 +41,17 @@ Examples:
 }
 
 async function list(context: CommandContext, [store = '']: readonly string[], { guest, json }: Options): Action {
-  const entries = await withRepository(context, store, (repository) => repository.snapshots.list(guest));
+  const { entries, problem } = await withRepository(context, store, async ({ snapshots, access }) => ({
+    entries: await snapshots.list(guest),
+    problem: access.problem,
+  }));
   if (json === true) printJson(context.terminal, entries.map(entryToJson));
   else if (entries.length === 0) printLine(context.terminal, 'no snapshots');
   else context.terminal.out(formatEntries(entries));
-  return EXIT.ok;
+  if (problem === null) return EXIT.ok;
+  context.terminal.err(`vzvault: ${problem.line}\n`);
+  // Without a key this is all there is to list; one that does not fit is a failure.
+  return problem.code === 'E_KEY_MISSING' ? EXIT.ok : EXIT.error;
 }
 
 /** One snapshot as `--json` tells it; sizes are 0 where the document is damaged. */
@@ -61,8 +67,14 @@ export function entryToJson(entry: SnapshotEntry): Record<string, unknown> {
     protected: entry.protected,
     notes: entry.notes,
     damage: entry.damage,
+    encrypted: isLocked(entry),
     verifyState: verifyStateOf(entry),
   };
+}
+
+/** Whether there is more to tell, which nobody can read without the key. */
+export function isLocked({ summary, damage }: SnapshotEntry): boolean {
+  return summary === null && damage === null;
 }
 
 function formatEntries(entries: readonly SnapshotEntry[]): string {
@@ -70,7 +82,11 @@ function formatEntries(entries: readonly SnapshotEntry[]): string {
     formatSnapshotId(entry.id),
     entry.summary === null ? '-' : formatBytes(entry.summary.sizeBytes),
     entry.summary === null ? '-' : formatBytes(entry.summary.stats.addedBytes),
-    [...(entry.protected ? ['protected'] : []), ...STATES[verifyStateOf(entry)]].join(' '),
+    [
+      ...(entry.protected ? ['protected'] : []),
+      ...(isLocked(entry) ? ['encrypted'] : []),
+      ...STATES[verifyStateOf(entry)],
+    ].join(' '),
     printable(entry.notes.split('\n')[0] ?? ''),
   ]);
   const columns = [

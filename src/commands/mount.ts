@@ -6,8 +6,16 @@ import { resolve } from 'node:path';
 import { VzvaultError } from '../lib/errors.js';
 import { MIB } from '../lib/units.js';
 import { allNodes, oneSnapshot } from '../repository/mount-contents.js';
-import type { MountNode, MountSpec } from '../repository/mount-spec.js';
+import { wipe } from '../repository/keys/key-material.js';
+import { repositorySpec, type MountNode, type MountSpec } from '../repository/mount-spec.js';
 import type { Mount } from '../repository/mount.js';
+import { formatSnapshotId } from '../lib/guest.js';
+import { rootsOf, uniqueRoots } from '../repository/sessions/map-root.js';
+import type { PassiveSession } from '../repository/sessions/passive-session.js';
+import { announceReader } from '../repository/sessions/reading.js';
+import { resolveSnapshot } from '../repository/snapshot-reference.js';
+import type { SnapshotEntry } from '../repository/snapshots.js';
+import { KEEP_SESSION, keepSessionArguments } from './keep-session.js';
 import type { Repository } from '../repository/repository.js';
 import { sizeArgument } from './arguments.js';
 import { EXIT, printLine, type Action, type CommandContext } from './context.js';
@@ -59,19 +67,53 @@ async function mount(context: CommandContext, args: readonly string[], options: 
   const leftOut = (what: string): void => {
     context.terminal.err(`vzvault: left out ${printable(what)}\n`);
   };
-  const mounted = await withRepository(context, store, async (repository) => {
-    const { snapshots } = repository;
-    const nodes =
-      reference === undefined ? await allNodes(snapshots, leftOut) : await oneSnapshot(snapshots, reference, leftOut);
-    return await start(context, repository, resolve(directory), nodes, options);
+  return await withRepository(context, store, async (repository) => {
+    const wanted = await entriesOf(repository, reference);
+    const roots = uniqueRoots(wanted.flatMap(({ summary }) => (summary === null ? [] : rootsOf(summary))));
+    // Announced before it is looked at for the last time: what is mounted stays.
+    const session = await announceReader(repository, context.sharing, roots);
+    try {
+      const { snapshots } = repository;
+      const [only] = reference === undefined ? [] : wanted;
+      const nodes =
+        only === undefined
+          ? await allNodes(snapshots, leftOut, wanted)
+          : await oneSnapshot(snapshots, formatSnapshotId(only.id), leftOut);
+      const mounted = await start(context, repository, resolve(directory), nodes, options);
+      if (options.foreground !== true) return await leave(context, repository, { mounted, session, directory });
+      printLine(context.terminal, `mounted on ${directory}; Ctrl-C ends it`);
+      const code = await stay(context, mounted);
+      await session?.end().catch(() => undefined);
+      return code;
+    } catch (error) {
+      await session?.end().catch(() => undefined);
+      throw error;
+    }
   });
-  if (options.foreground !== true) {
-    mounted.release();
-    printLine(context.terminal, `mounted on ${directory}; umount ${directory} ends it`);
-    return EXIT.ok;
+}
+
+/** What is to be mounted: one snapshot, or all. E_SNAPSHOT_MISSING. */
+async function entriesOf({ snapshots }: Repository, reference: string | undefined): Promise<readonly SnapshotEntry[]> {
+  if (reference === undefined) return await snapshots.list();
+  return [await snapshots.get(await resolveSnapshot(snapshots, reference))];
+}
+
+/** The mount lives on without us, and its session with it. */
+async function leave(
+  { terminal, sharing, startKeeper }: CommandContext,
+  repository: Repository,
+  left: { readonly mounted: Mount; readonly session: PassiveSession | null; readonly directory: string },
+): Action {
+  const { mounted, session, directory } = left;
+  const reader = sharing.processes.identify(mounted.pid);
+  if (session !== null && reader !== null) {
+    await session.handOver(reader);
+    session.release();
+    startKeeper([KEEP_SESSION, ...keepSessionArguments(repository.path, session.id, reader)]);
   }
-  printLine(context.terminal, `mounted on ${directory}; Ctrl-C ends it`);
-  return await stay(context, mounted);
+  mounted.release();
+  printLine(terminal, `mounted on ${directory}; umount ${directory} ends it`);
+  return EXIT.ok;
 }
 
 async function start(
@@ -84,9 +126,7 @@ async function start(
   const { cacheDirectory } = repository;
   await mkdir(cacheDirectory, { recursive: true, mode: 0o700 });
   const spec: MountSpec = {
-    version: 1,
-    repository: repository.path,
-    cacheDirectory,
+    ...repositorySpec(repository),
     cacheBytes: options.cacheSize ?? DEFAULT_CACHE_BYTES,
     allowOther: options.allowOther === true,
     nodes,
@@ -96,12 +136,16 @@ async function start(
   };
   // In the background the terminal is not ours to keep: whoever waits for it to be closed would wait for the unmount.
   const path = `${cacheDirectory}.mount.log`;
-  return await startMount({
-    directory,
-    spec,
-    signal,
-    log: options.foreground === true ? { kind: 'lines', onLine } : { kind: 'file', path },
-  });
+  try {
+    return await startMount({
+      directory,
+      spec,
+      signal,
+      log: options.foreground === true ? { kind: 'lines', onLine } : { kind: 'file', path },
+    });
+  } finally {
+    wipe(spec.key?.secret);
+  }
 }
 
 /** Until it is unmounted by somebody, or by us because we are to stop: both are a good end. */

@@ -8,12 +8,18 @@ import { registerCp } from './cp.js';
 import { registerDoctor } from './doctor.js';
 import { registerFiles } from './files.js';
 import { registerForget } from './forget.js';
+import { registerGc } from './gc.js';
 import { registerInit } from './init.js';
+import { registerKey } from './key.js';
+import { registerKeepSession } from './keep-session.js';
 import { registerList } from './list.js';
 import { registerMount } from './mount.js';
+import { registerPrune } from './prune.js';
+import { registerRepair } from './repair.js';
 import { registerRestore } from './restore.js';
 import { registerShow } from './show.js';
 import { registerStats } from './stats.js';
+import { addKeyOptions } from './unlocking.js';
 import { registerVerify } from './verify.js';
 
 const REGISTER = [
@@ -28,8 +34,13 @@ const REGISTER = [
   registerCat,
   registerCp,
   registerVerify,
+  registerRepair,
   registerForget,
+  registerPrune,
+  registerGc,
+  registerKey,
   registerDoctor,
+  registerKeepSession,
 ];
 
 export function createProgram(context: CommandContext): Command {
@@ -68,5 +79,6 @@ First steps:
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 damage found, 130 interrupted.`,
     );
   for (const register of REGISTER) register(program, context);
+  addKeyOptions(program);
   return program;
 }

@@ -1,11 +1,13 @@
 /** vzvault restore: writes one disk of a snapshot to a file or block device. */
 
 import type { Command } from 'commander';
+import { resolve } from 'node:path';
 import { lstat, unlink } from 'node:fs/promises';
 import type { CopyProgress } from '../engine/types.js';
 import { VzvaultError } from '../lib/errors.js';
 import { formatSnapshotId } from '../lib/guest.js';
 import { formatBytes, formatDuration, formatRate } from '../lib/units.js';
+import { withReader } from '../repository/sessions/reading.js';
 import type { SnapshotDocument, SnapshotVolume } from '../repository/snapshot-document.js';
 import { resolveSnapshot } from '../repository/snapshot-reference.js';
 import { EXIT, printJson, printLine, type Action, type CommandContext } from './context.js';
@@ -56,20 +58,22 @@ async function restore(
     const document = await repository.snapshots.read(await resolveSnapshot(repository.snapshots, reference));
     const wanted = findVolume(document, options.disk);
     const chunks = await repository.openStore();
-    return await withProgress(wanted.name, context, async (shown) => {
-      const target = { path: options.to, overwrite: options.overwrite === true };
-      const control = {
-        signal: context.signal,
-        onProgress: ({ processedBytes, totalBytes }: CopyProgress) => {
-          shown.update(processedBytes, totalBytes);
-        },
-      };
-      const result = await chunks.restoreVolume(wanted, target, control).catch(async (error: unknown) => {
-        if (!existed && !isExisting(error)) await unlink(options.to).catch(() => undefined);
-        throw error;
+    const restoring = (): Promise<readonly [string, SnapshotVolume, CopyProgress, number]> =>
+      withProgress(wanted.name, context, async (shown) => {
+        const target = { path: resolve(options.to), overwrite: options.overwrite === true };
+        const control = {
+          signal: context.signal,
+          onProgress: ({ processedBytes, totalBytes }: CopyProgress) => {
+            shown.update(processedBytes, totalBytes);
+          },
+        };
+        const result = await chunks.restoreVolume(wanted, target, control).catch(async (error: unknown) => {
+          if (!existed && !isExisting(error)) await unlink(options.to).catch(() => undefined);
+          throw error;
+        });
+        return [formatSnapshotId(document.id), wanted, result, shown.durationMs] as const;
       });
-      return [formatSnapshotId(document.id), wanted, result, shown.durationMs] as const;
-    });
+    return await withReader(repository, context.sharing, document, restoring);
   });
   const { sizeBytes } = volume;
   const { holeBytes } = progress;

@@ -4,6 +4,7 @@
 
 import { CommanderError, type Command } from 'commander';
 import { toVzvaultError, VzvaultError } from '../lib/errors.js';
+import { keyOptionsOf } from './unlocking.js';
 import { EXIT, type Action, type CommandContext, type ExitCode } from './context.js';
 
 /** What commander has made of the command line: positional arguments in order (variadic ones flattened), options by name. */
@@ -15,7 +16,9 @@ const outcomes = new WeakMap<CommandContext, ExitCode>();
 export function runs<Options>(context: CommandContext, command: Runnable<Options>): (this: Command) => Promise<void> {
   return async function (this: Command) {
     const positional = this.processedArgs.flat().filter((value): value is string => typeof value === 'string');
-    outcomes.set(context, await command(context, positional, this.opts() as Options));
+    const options = this.opts();
+    const keys = keyOptionsOf(context, options);
+    outcomes.set(context, await command({ ...context, keys }, positional, options as Options));
   };
 }
 

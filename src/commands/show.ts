@@ -49,7 +49,8 @@ async function show(
   options: Options,
 ): Action {
   const { terminal } = context;
-  return await withRepository(context, store, async ({ snapshots }) => {
+  return await withRepository(context, store, async ({ snapshots, access }) => {
+    access.require();
     const id = await resolveSnapshot(snapshots, reference);
     if (options.log === true || options.file !== undefined) {
       terminal.out(

@@ -42,6 +42,9 @@ interface Figures {
   readonly path: string;
   readonly createdAtSeconds: number;
   readonly chunkSizeBytes: number;
+  readonly encrypted: boolean;
+  /** Whether the key is missing, without which the logical size is not known (0). */
+  readonly locked: boolean;
   readonly guests: number;
   readonly snapshots: number;
   readonly damagedSnapshots: number;
@@ -66,6 +69,8 @@ async function figuresOf(repository: Repository): Promise<Figures> {
     path: repository.path,
     createdAtSeconds,
     chunkSizeBytes,
+    encrypted: repository.access.isEncrypted,
+    locked: repository.access.problem !== null,
     guests: new Set(entries.map(({ id }) => `${id.guestType}/${id.vmid}`)).size,
     snapshots: entries.length,
     damagedSnapshots: entries.filter((entry) => verifyStateOf(entry) === 'damaged').length,
@@ -80,17 +85,23 @@ async function figuresOf(repository: Repository): Promise<Figures> {
   };
 }
 
+function encryptionOf({ encrypted, locked }: Figures): string {
+  if (!encrypted) return 'none';
+  return locked ? 'AES-256-GCM; the key is missing or wrong' : 'AES-256-GCM';
+}
+
 function formatFigures(figures: Figures): string {
   const damaged = figures.damagedSnapshots === 0 ? '' : `, ${figures.damagedSnapshots} of them DAMAGED`;
   return formatFacts([
     ['repository', `${figures.path} (${figures.repositoryId})`],
     ['made', formatIsoTime(figures.createdAtSeconds)],
     ['chunk size', formatBytes(figures.chunkSizeBytes)],
+    ['encryption', encryptionOf(figures)],
     ['snapshots', `${figures.snapshots} of ${figures.guests} guests${damaged}`],
-    ['logical', formatBytes(figures.logicalBytes)],
+    ['logical', figures.locked ? 'not known without the key' : formatBytes(figures.logicalBytes)],
     ['unique', `${formatBytes(figures.uniqueBytes)} in ${figures.chunks} chunks`],
     ['stored', `${formatBytes(figures.storedBytes)} in ${figures.packs} packs, ${figures.segments} index segments`],
-    ['ratio', formatRatio(figures.logicalBytes, figures.storedBytes)],
+    ['ratio', figures.locked ? '-' : formatRatio(figures.logicalBytes, figures.storedBytes)],
     ['free', `${formatBytes(figures.availableBytes)} of ${formatBytes(figures.totalBytes)}`],
   ]);
 }

@@ -1,85 +1,111 @@
-/**
- * vzvault verify: reads everything, or all of some snapshots, says what is damaged, and keeps with each snapshot what was found.
- *
- * What was found is kept as soon as the snapshot is through, so that an interrupted run has told what it knows. Where the repository
- * cannot be written (a copy that is mounted read-only), verifying goes on and one line says so.
- */
+/** vzvault verify: reads everything, or what was checked longest ago, or all of some snapshots; says what is damaged, and takes it out of use. */
 
 import type { Command } from 'commander';
-import type { ChunkStore, CopyProgress, Damage, JobControl, VerifyResult } from '../engine/types.js';
-import { toVzvaultError, VzvaultError, type ErrorCode } from '../lib/errors.js';
+import type { CopyProgress, JobControl } from '../engine/types.js';
+import { VzvaultError } from '../lib/errors.js';
 import { formatSnapshotId, type SnapshotId } from '../lib/guest.js';
+import { collectionLimits } from '../lib/limits.js';
 import { formatBytes, formatDuration, formatRate } from '../lib/units.js';
 import type { Repository } from '../repository/repository.js';
-import type { SnapshotArchive, SnapshotVolume } from '../repository/snapshot-document.js';
 import { resolveSnapshot } from '../repository/snapshot-reference.js';
 import type { SnapshotEntry } from '../repository/snapshots.js';
+import type { MapRunner } from '../repository/verification/snapshot-verifier.js';
+import {
+  verifyRepository,
+  verifySnapshots,
+  type VerificationOptions,
+  type VerificationReport,
+} from '../repository/verification/verification.js';
+import { durationArgument, integerArgument } from './arguments.js';
 import { EXIT, printJson, printLine, type Action, type CommandContext } from './context.js';
 import { withProgress } from './progress.js';
 import { runs } from './run.js';
 import { printable } from './table.js';
 import { withRepository } from './with-repository.js';
 
-interface SnapshotReport {
-  readonly snapshot: string;
-  readonly damages: readonly Damage[];
+interface Options {
+  readonly keyless?: boolean;
+  readonly maxAge?: number;
+  readonly maxDuration?: number;
+  /** False: `--no-quarantine`. */
+  readonly quarantine: boolean;
+  readonly grace?: number;
+  readonly json?: boolean;
 }
 
-interface Report extends VerifyResult {
-  readonly snapshots: readonly SnapshotReport[];
-}
+const DAY_SECONDS = 24 * 60 * 60;
 
 export function registerVerify(program: Command, context: CommandContext): void {
   program
     .command('verify')
     .summary('read everything and report damage')
     .description(
-      'Reads every pack and every chunk in it, then the document and the maps of every snapshot, and every chunk that they refer to; ' +
-        'or, where snapshots are named, only these and what they refer to. What was found is kept with each snapshot: list and show tell ' +
-        'it, and no backup builds on a damaged one. Exit code 3 says that something is damaged.',
+      'Reads every pack and every chunk in it, the index, and of every snapshot the document, the maps and every chunk that they refer to; ' +
+        'what was checked longest ago comes first. Or, where snapshots are named, only these and what they refer to. What was found is kept with each ' +
+        'snapshot: list and show tell it, and no backup builds on a damaged one. A damaged pack goes to quarantine/, after what is left of it was ' +
+        'stored anew; the next backup of the same data mends the rest. Exit code 3 says that something is damaged.',
     )
     .argument('<store>', 'storage id, path of a storage, or the repository itself')
     .argument('[snapshot...]', 'only these: qemu/100@2026-11-22T04:17:14Z, qemu/100@latest or volume names')
+    .option('--keyless', 'only packs by their names, and the index: needs no key')
+    .option('--max-age <time>', 'leave out what was checked within: 12h, 30d, 4w', durationArgument)
+    .option('--max-duration <time>', 'begin nothing more after this time: 90m, 6h', durationArgument)
+    .option('--no-quarantine', 'leave damaged packs where they are')
+    .option(
+      '--grace <seconds>',
+      `how old the storage may show a directory (default: ${collectionLimits.graceMs / 1000})`,
+      integerArgument(0, DAY_SECONDS),
+    )
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
       `
 Examples:
   vzvault verify nas
+  vzvault verify nas --max-age 30d --max-duration 4h      each night a part, all of it in a month
   vzvault verify nas qemu/100@latest
   vzvault verify nas --json | jq '.snapshots[] | select(.damages != [])'`,
     )
     .action(runs(context, verify));
 }
 
-async function verify(context: CommandContext, args: readonly string[], { json }: { json?: boolean }): Action {
+async function verify(context: CommandContext, args: readonly string[], options: Options): Action {
   const [store = '', ...references] = args;
   const report = await withRepository(context, store, (repository) =>
-    references.length === 0 ? verifyRepository(context, repository) : verifyNamed(context, repository, references),
+    references.length === 0
+      ? verifyWhole(context, repository, options)
+      : verifyNamed(context, repository, references, options),
   );
   const isDamaged = report.damages.length > 0 || report.snapshots.some((snapshot) => snapshot.damages.length > 0);
-  if (json === true) printJson(context.terminal, report);
+  if (options.json === true) printJson(context.terminal, report);
   else printReport(context, report, isDamaged);
   return isDamaged ? EXIT.damage : EXIT.ok;
 }
 
-async function verifyRepository(context: CommandContext, repository: Repository): Promise<Report> {
-  const entries = await repository.snapshots.list();
-  const store = await repository.openStore();
-  const packs = await withProgress('packs', context, async (progress) => {
-    const result = await store.verifyPacks({ decode: true }, controlOf(context, progress));
-    const pace = `${formatDuration(progress.durationMs)}, ${formatRate(result.packBytes, progress.durationMs)}`;
-    progress.finish(`${formatBytes(result.packBytes)} read in ${pace}`);
-    return result;
-  });
-  return { ...packs, snapshots: await verifySnapshots(context, repository, entries) };
+/** Without the key of an encrypted repository only packs by their names, tables and digests: that is said, and no snapshot is touched. */
+async function verifyWhole(
+  context: CommandContext,
+  repository: Repository,
+  options: Options,
+): Promise<VerificationReport> {
+  const { problem } = repository.access;
+  const isKeyless = options.keyless === true || problem !== null;
+  const report = await verifyRepository(repository, verificationOptions(context, options, isKeyless));
+  if (problem !== null && options.keyless !== true) {
+    context.terminal.err(`vzvault: only packs were verified, by their names: ${problem.line}\n`);
+  }
+  return report;
 }
 
 async function verifyNamed(
   context: CommandContext,
   repository: Repository,
   references: readonly string[],
-): Promise<Report> {
+  options: Options,
+): Promise<VerificationReport> {
+  if (options.keyless === true)
+    throw new VzvaultError('E_ARGUMENT_INVALID', 'without a key no snapshot can be verified');
+  repository.access.require();
   const { snapshots } = repository;
   const ids = new Map<string, SnapshotId>();
   for (const reference of references) {
@@ -88,139 +114,42 @@ async function verifyNamed(
   }
   const entries: SnapshotEntry[] = [];
   for (const id of ids.values()) entries.push(await snapshots.get(id));
-  const noPacks = { packs: 0, packBytes: 0, chunks: 0, damages: [] };
-  return { ...noPacks, snapshots: await verifySnapshots(context, repository, entries) };
+  return await verifySnapshots(repository, verificationOptions(context, options, false), entries);
 }
 
-async function verifySnapshots(
-  context: CommandContext,
-  repository: Repository,
-  entries: readonly SnapshotEntry[],
-): Promise<SnapshotReport[]> {
-  const maps = new MapVerifier(context, await repository.openStore());
-  const keeper = new StateKeeper(context, repository);
-  const reports: SnapshotReport[] = [];
-  for (const entry of entries) {
-    // Hours may lie between the listing and this; what was removed meanwhile is no damage.
-    if (!(await isThere(repository, entry))) continue;
-    const report = await verifySnapshot(repository, maps, entry);
-    await keeper.keep(entry.id, report.damages);
-    reports.push(report);
-  }
-  return reports;
-}
-
-async function isThere({ snapshots }: Repository, { id }: SnapshotEntry): Promise<boolean> {
-  return await snapshots.get(id).then(
-    () => true,
-    (error: unknown) => {
-      if (isOneOf(error, 'E_SNAPSHOT_MISSING')) return false;
-      throw error;
+function verificationOptions(context: CommandContext, options: Options, isKeyless: boolean): VerificationOptions {
+  const { clock, sharing, signal, terminal } = context;
+  const { maxAge = null, maxDuration, grace, quarantine } = options;
+  return {
+    ...{ clock, sharing, signal, level: isKeyless ? 'name' : 'chunks', maxAgeSeconds: maxAge },
+    endMs: maxDuration === undefined ? null : clock.monotonicMs() + maxDuration * 1000,
+    quarantines: quarantine,
+    graceMs: grace === undefined ? collectionLimits.graceMs : grace * 1000,
+    runPacks: async (read) => {
+      await withProgress('packs', context, async (progress) => {
+        const readBytes = await read((doneBytes, totalBytes) => {
+          progress.update(doneBytes, totalBytes);
+        });
+        const pace = `${formatDuration(progress.durationMs)}, ${formatRate(readBytes, progress.durationMs)}`;
+        progress.finish(`${formatBytes(readBytes)} read in ${pace}`);
+      });
     },
-  );
-}
-
-async function verifySnapshot(
-  repository: Repository,
-  maps: MapVerifier,
-  entry: SnapshotEntry,
-): Promise<SnapshotReport> {
-  const snapshot = formatSnapshotId(entry.id);
-  if (entry.summary === null) {
-    return { snapshot, damages: [{ code: 'E_SNAPSHOT_DAMAGED', message: entry.damage ?? 'it cannot be read' }] };
-  }
-  const damages = await sidecarDamages(repository, entry);
-  const add = (name: string, found: readonly Damage[]): void => {
-    damages.push(...found.map(({ code, message }) => ({ code, message: `${name}: ${message}` })));
+    runMap: mapRunner(context),
+    warn: (line) => {
+      terminal.err(`vzvault: ${printable(line)}\n`);
+    },
   };
-  const { volumes, archives } = entry.summary;
-  for (const volume of volumes) add(volume.name, await maps.volume(volume, snapshot));
-  for (const archive of archives) add(archive.name, await maps.archive(archive, snapshot));
-  return { snapshot, damages };
 }
 
-async function sidecarDamages({ snapshots }: Repository, { id }: SnapshotEntry): Promise<Damage[]> {
-  const damages: Damage[] = [];
-  // One after the other: a second that fails while the first is waited for would be nobody's rejection.
-  for (const read of [() => snapshots.sidecars.notes(id), () => snapshots.sidecars.log(id)]) {
-    await read().catch((error: unknown) => {
-      if (isOneOf(error, 'E_SNAPSHOT_DAMAGED', 'E_STORAGE_IO')) {
-        damages.push({ code: error.code, message: error.message });
-      } else if (!isOneOf(error, 'E_SNAPSHOT_MISSING')) throw error;
-    });
-  }
-  return damages;
-}
-
-function isOneOf(error: unknown, ...codes: readonly ErrorCode[]): error is VzvaultError {
-  return error instanceof VzvaultError && codes.includes(error.code);
-}
-
-/** Writes the verify states. */
-class StateKeeper {
-  #hasWarned = false;
-
-  constructor(
-    private readonly context: CommandContext,
-    private readonly repository: Repository,
-  ) {}
-
-  async keep(id: SnapshotId, damages: readonly Damage[]): Promise<void> {
-    const { clock, terminal } = this.context;
-    const state = damages.length === 0 ? 'ok' : 'damaged';
-    const checked = { state, checkedAtSeconds: clock.nowSeconds(), message: messageOf(damages) } as const;
-    try {
-      await this.repository.snapshots.sidecars.setVerifyState(id, checked);
-    } catch (error) {
-      if (isOneOf(error, 'E_SNAPSHOT_MISSING') || this.#hasWarned) return;
-      this.#hasWarned = true;
-      const { line } = toVzvaultError(error);
-      terminal.err(`vzvault: what is found cannot be kept with the snapshots: ${printable(line)}\n`);
-    }
-  }
-}
-
-function messageOf([first, ...others]: readonly Damage[]): string {
-  if (first === undefined) return '';
-  return `${first.code} ${first.message}${others.length === 0 ? '' : ` (and ${others.length} more)`}`;
-}
-
-/** Reads each map once: disks and archives that did not change between snapshots have the same roots. */
-class MapVerifier {
-  readonly #verified = new Map<string, readonly Damage[]>();
-
-  constructor(
-    private readonly context: CommandContext,
-    private readonly store: ChunkStore,
-  ) {}
-
-  async volume(volume: SnapshotVolume, snapshot: string): Promise<readonly Damage[]> {
-    const { name, sizeBytes, rootId, chunkSizeBytes } = volume;
-    const map = { key: `${rootId} ${sizeBytes} ${chunkSizeBytes}`, label: `${snapshot} ${name}`, sizeBytes };
-    return await this.#verify(map, (control) => this.store.verifyVolume(volume, control));
-  }
-
-  async archive(archive: SnapshotArchive, snapshot: string): Promise<readonly Damage[]> {
-    const { name, members, data, catalogue } = archive;
-    const key = [data, catalogue].map(({ rootId, sizeBytes }) => `${rootId} ${sizeBytes}`).join(' ');
-    const map = { key: `${key} ${members}`, label: `${snapshot} ${name}`, sizeBytes: data.sizeBytes };
-    return await this.#verify(map, (control) => this.store.verifyArchive(archive, control));
-  }
-
-  async #verify(
-    { key, label, sizeBytes }: { readonly key: string; readonly label: string; readonly sizeBytes: number },
-    read: (control: JobControl<CopyProgress>) => Promise<{ chunks: number; damages: Damage[] }>,
-  ): Promise<readonly Damage[]> {
-    const known = this.#verified.get(key);
-    if (known !== undefined) return known;
-    return await withProgress(label, this.context, async (progress) => {
-      const { chunks, damages } = await read(controlOf(this.context, progress));
+function mapRunner(context: CommandContext): MapRunner {
+  return async ({ label, sizeBytes }, read) =>
+    await withProgress(label, context, async (progress) => {
+      const result = await read(controlOf(context, progress));
+      const { chunks, damages } = result;
       const state = damages.length === 0 ? 'intact' : `${damages.length} DAMAGED`;
       progress.finish(`${formatBytes(sizeBytes)}, ${chunks} chunks, ${state}`);
-      this.#verified.set(key, damages);
-      return damages;
+      return result;
     });
-  }
 }
 
 function controlOf(
@@ -235,13 +164,24 @@ function controlOf(
   };
 }
 
-function printReport({ terminal }: CommandContext, report: Report, isDamaged: boolean): void {
-  for (const { code, message } of report.damages) printLine(terminal, printable(`${code} ${message}`));
-  for (const { snapshot, damages } of report.snapshots) {
-    for (const { code, message } of damages) printLine(terminal, printable(`${code} ${snapshot}: ${message}`));
+function printReport({ terminal }: CommandContext, report: VerificationReport, isDamaged: boolean): void {
+  const { damages, snapshots, quarantined, salvagedChunks, lostChunks, remaining } = report;
+  for (const { code, message } of damages) printLine(terminal, printable(`${code} ${message}`));
+  for (const { snapshot, damages: found } of snapshots) {
+    for (const { code, message } of found) printLine(terminal, printable(`${code} ${snapshot}: ${message}`));
   }
-  const damaged = report.snapshots.filter((snapshot) => snapshot.damages.length > 0).length;
+  if (quarantined.length > 0) {
+    const chunks = `${salvagedChunks} of their chunks were saved, ${lostChunks} are lost`;
+    printLine(terminal, `${quarantined.length} packs went to quarantine/: ${chunks}`);
+  }
+  if (remaining.packs + remaining.snapshots > 0) {
+    printLine(
+      terminal,
+      `no time was left for ${remaining.packs} packs and ${remaining.snapshots} snapshots: they are next`,
+    );
+  }
+  const damaged = snapshots.filter((snapshot) => snapshot.damages.length > 0).length;
   const packs = `${report.packs} packs (${formatBytes(report.packBytes)}), ${report.chunks} chunks, `;
-  const what = `${report.packs === 0 ? '' : packs}${report.snapshots.length} snapshots`;
+  const what = `${report.packs === 0 ? '' : packs}${snapshots.length} snapshots`;
   printLine(terminal, isDamaged ? `${what}: DAMAGED, ${damaged} snapshots are touched` : `${what}: all intact`);
 }

@@ -2,9 +2,9 @@
 
 import { withSignal } from '../lib/deadline.js';
 import { VzvaultError } from '../lib/errors.js';
-import { locateStore } from '../repository/locate.js';
 import { openRepository, type Repository } from '../repository/repository.js';
 import type { CommandContext } from './context.js';
+import { locationOf } from './unlocking.js';
 
 /** Opens, works, closes. A mount that hangs while opening can be interrupted. */
 export async function withRepository<T>(
@@ -12,7 +12,7 @@ export async function withRepository<T>(
   store: string,
   work: (repository: Repository) => Promise<T>,
 ): Promise<T> {
-  const location = locateStore(store, context.storageConfigPath);
+  const location = locationOf(context, store);
   const repository = await withSignal(openRepository(context.engine, location), context.signal).catch(
     (error: unknown) => {
       throw explain(error, store, location.path);

@@ -14,10 +14,16 @@ import type {
   ArchiveProgress,
   BackupSource,
   CopyProgress,
-  Damage,
   DirectoryEntry,
   FileStatus,
+  IndexRebuild,
+  MapRoot,
+  MapVerification,
+  MarkCounters,
+  NoReplace,
+  PackUse,
   PeerCredentials,
+  Salvage,
   Space,
   SparseFiles,
   StoreStatistics,
@@ -32,8 +38,10 @@ export interface Handle<Kind extends string> {
   readonly [handleKind]: Kind;
 }
 export type DirectoryHandle = Handle<'directory'>;
+export type KeyHandle = Handle<'key'>;
 export type StoreHandle = Handle<'store'>;
 export type WriterHandle = Handle<'writer'>;
+export type CollectionHandle = Handle<'collection'>;
 export type JobHandle = Handle<'job'>;
 export type ServerHandle = Handle<'server'>;
 export type ConnectionHandle = Handle<'connection'>;
@@ -66,12 +74,16 @@ export interface NativeAddon {
   directoryPutIfAbsent(directory: DirectoryHandle, name: string, bytes: Buffer): Promise<void>;
   directoryReplace(directory: DirectoryHandle, name: string, bytes: Buffer): Promise<void>;
   directoryRemove(directory: DirectoryHandle, name: string): Promise<boolean>;
+  directoryMove(directory: DirectoryHandle, from: string, to: string): Promise<boolean>;
   directorySpace(directory: DirectoryHandle): Promise<Space>;
   directoryIsMounted(directory: DirectoryHandle, mountPoint: string): Promise<boolean>;
+  directoryNoReplace(directory: DirectoryHandle): Promise<NoReplace>;
   directoryClose(directory: DirectoryHandle): void;
 
-  sealDocument(kind: number, plain: Buffer): Buffer;
-  openDocument(kind: number, sealed: Buffer): Buffer;
+  keyLoad(secret: Buffer): KeyHandle;
+  keyFingerprint(key: KeyHandle): string;
+  sealDocument(kind: number, name: string, plain: Buffer, key: KeyHandle | null): Buffer;
+  openDocument(kind: number, name: string, sealed: Buffer, key: KeyHandle | null): Buffer;
 
   /** A job's progress and its stop button: one for each of the calls below that take it. */
   jobCreate(): JobHandle;
@@ -84,21 +96,25 @@ export interface NativeAddon {
   /** The batch that was wanted, in pairs of offset and length. */
   jobOfferRegions(job: JobHandle, regions: Float64Array, done: boolean): void;
 
-  storeOpen(path: string, cacheDirectory: string): Promise<StoreHandle>;
-  storeWriter(store: StoreHandle, zstdLevel: number, bandwidthLimitBytesPerSecond: number): Promise<WriterHandle>;
+  storeOpen(path: string, cacheDirectory: string, key: KeyHandle | null): Promise<StoreHandle>;
+  storeWriter(
+    store: StoreHandle,
+    zstdLevel: number,
+    bandwidthLimitBytesPerSecond: number,
+    sessionId: string,
+    excludedPacks: readonly string[],
+  ): Promise<WriterHandle>;
   storeStatistics(store: StoreHandle): Promise<StoreStatistics>;
   storeRefresh(store: StoreHandle): Promise<void>;
   storeClose(store: StoreHandle): Promise<void>;
+  /** The packs that it keeps. */
+  writerExclude(writer: WriterHandle, packs: readonly string[]): Promise<string[]>;
   writerFlush(writer: WriterHandle): Promise<{ addedBytes: number }>;
   writerClose(writer: WriterHandle): Promise<void>;
 
   writerBackupVolume(writer: WriterHandle, job: JobHandle, options: NativeBackupOptions): Promise<VolumeBackupResult>;
   writerBackupArchive(writer: WriterHandle, job: JobHandle, fd: number): Promise<ArchiveBackupResult>;
-  storeVerifyArchive(
-    store: StoreHandle,
-    job: JobHandle,
-    archive: ArchiveMap,
-  ): Promise<{ chunks: number; damages: Damage[] }>;
+  storeVerifyArchive(store: StoreHandle, job: JobHandle, archive: ArchiveMap): Promise<MapVerification>;
   storeRestoreVolume(
     store: StoreHandle,
     job: JobHandle,
@@ -106,12 +122,42 @@ export interface NativeAddon {
     path: string,
     overwrite: boolean,
   ): Promise<CopyProgress>;
-  storeVerifyVolume(
+  storeVerifyVolume(store: StoreHandle, job: JobHandle, map: NativeVolumeMap): Promise<MapVerification>;
+  /** `packs` null: all of them. */
+  storeVerifyPacks(
     store: StoreHandle,
     job: JobHandle,
-    map: NativeVolumeMap,
-  ): Promise<{ chunks: number; damages: Damage[] }>;
-  storeVerifyPacks(store: StoreHandle, job: JobHandle, decode: boolean): Promise<VerifyResult>;
+    decode: boolean,
+    packs: readonly string[] | null,
+    segments: boolean,
+  ): Promise<VerifyResult>;
+  storeUnreadableChunks(store: StoreHandle, job: JobHandle, chunks: readonly string[]): Promise<string[]>;
+  storeRebuildIndex(store: StoreHandle, job: JobHandle, sessionId: string, isEncrypted: boolean): Promise<IndexRebuild>;
+  writerSalvage(writer: WriterHandle, job: JobHandle, packs: readonly string[]): Promise<Salvage>;
+
+  storeCollection(
+    store: StoreHandle,
+    sessionId: string,
+    bandwidthLimitBytesPerSecond: number,
+    zstdLevel: number,
+  ): Promise<CollectionHandle>;
+  collectionMarkProgress(collection: CollectionHandle): MarkCounters;
+  /** Of a compaction or a merge. */
+  collectionMoveProgress(collection: CollectionHandle): CopyProgress;
+  collectionMark(collection: CollectionHandle, job: JobHandle, roots: readonly MapRoot[]): Promise<MarkCounters>;
+  collectionPacks(collection: CollectionHandle, job: JobHandle): Promise<PackUse[]>;
+  collectionCompact(
+    collection: CollectionHandle,
+    job: JobHandle,
+    packs: readonly string[],
+  ): Promise<{ packs: string[]; addedBytes: number }>;
+  collectionStillNeeded(collection: CollectionHandle, job: JobHandle, packs: readonly string[]): Promise<string[]>;
+  collectionMergeSegments(
+    collection: CollectionHandle,
+    job: JobHandle,
+    goingPacks: readonly string[],
+  ): Promise<{ replaced: string[]; added: string[] }>;
+  collectionClose(collection: CollectionHandle): Promise<void>;
 
   socketListen(
     path: string,

@@ -19,6 +19,15 @@ export function requireText(name: string, value: string): string {
   throw new VzvaultError('E_ARGUMENT_INVALID', `${name} holds a NUL character`);
 }
 
+// What zstd offers without its long-range modes.
+export const highestZstdLevel = 19;
+
+/** The name of a session, with which its unfinished files begin. */
+export function requireSessionId(value: string): string {
+  if (/^[0-9a-f]{32}$/.test(value)) return value;
+  throw new VzvaultError('E_ARGUMENT_INVALID', `sessionId is ${JSON.stringify(value)}, not 32 hex digits`);
+}
+
 export function nativeMap(map: VolumeMap): NativeVolumeMap {
   return {
     sizeBytes: requireInteger('sizeBytes', map.sizeBytes, 0),

@@ -28,9 +28,14 @@ export function openDirectory(path: string): RepositoryDirectory {
     replace: async (name, bytes) =>
       awaitNative(async (native) => native.directoryReplace(handle, requireText('name', name), bytes)),
     remove: async (name) => awaitNative(async (native) => native.directoryRemove(handle, requireText('name', name))),
+    move: async (from, to) =>
+      awaitNative(async (native) =>
+        native.directoryMove(handle, requireText('name', from), requireText('new name', to)),
+      ),
     space: async () => awaitNative(async (native) => native.directorySpace(handle)),
     isMounted: async (mountPoint = path) =>
       awaitNative(async (native) => native.directoryIsMounted(handle, requirePath('mountPoint', mountPoint))),
+    noReplace: async () => awaitNative(async (native) => native.directoryNoReplace(handle)),
     close: () => {
       callNative((native) => {
         native.directoryClose(handle);

@@ -8,189 +8,47 @@
  * Byte strings are Buffers, 64-bit sizes are numbers (exact up to 2^53), ids are lower-case hex.
  */
 
-export interface DirectoryEntry {
-  readonly name: string;
-  readonly kind: 'file' | 'directory' | 'other';
-}
+import type {
+  ArchiveBackupOptions,
+  ArchiveBackupResult,
+  ArchiveProgress,
+  VolumeBackupOptions,
+  VolumeBackupResult,
+  VolumeProgress,
+} from './backup-types.js';
+import type { Collection, CollectionOptions } from './collection-types.js';
+import type { RepositoryDirectory } from './directory-types.js';
+import type { CopyProgress, JobControl } from './job-types.js';
+import type { ArchiveMap, VolumeMap } from './map-types.js';
+import type { PeerSocket, SocketServer } from './socket-types.js';
 
-export interface FileStatus {
-  readonly kind: 'file' | 'directory' | 'other';
-  readonly sizeBytes: number;
-  readonly modifiedMs: number;
-}
+export type * from './backup-types.js';
+export type { Collection, CollectionOptions, MarkCounters, PackUse } from './collection-types.js';
+export type { DirectoryEntry, FileStatus, Space, RepositoryDirectory, NoReplace } from './directory-types.js';
+export type { CopyProgress, JobControl } from './job-types.js';
+export type { ArchiveMap, MapRoot, StreamMap, VolumeMap } from './map-types.js';
+export type { PeerCredentials, PeerSocket, SocketServer } from './socket-types.js';
 
-export interface Space {
-  readonly totalBytes: number;
-  /** What an unprivileged writer could still store. */
-  readonly availableBytes: number;
-  readonly usedBytes: number;
-}
-
-/**
- * One directory on a (network) mount. Names are relative, `/`-separated, and refused (E_ARGUMENT_INVALID) where they are
- * absolute or hold `..`. At most four calls run at once, further ones queue up to a bound (then E_STORAGE_TIMEOUT at once).
- */
-export interface RepositoryDirectory {
-  readonly path: string;
-  /** E_STORAGE_IO where it is absent is never used: an absent name is null. Longer than maxBytes: E_ARGUMENT_INVALID. */
-  read(name: string, maxBytes: number): Promise<Buffer | null>;
-  status(name: string): Promise<FileStatus | null>;
-  /** Null where the directory itself is absent. Sorted by name. */
-  list(name: string): Promise<DirectoryEntry[] | null>;
-  makeDirectories(name: string): Promise<void>;
-  /** Durable and atomic; E_NAME_TAKEN where the name exists. Makes missing parent directories. */
-  putIfAbsent(name: string, bytes: Buffer): Promise<void>;
-  /** Durable and atomic; overwrites. */
-  replace(name: string, bytes: Buffer): Promise<void>;
-  /** False where it was absent. Works on files and empty directories. */
-  remove(name: string): Promise<boolean>;
-  space(): Promise<Space>;
-  /** True where `path` itself (or the absolute `mountPoint` given) is a mount point, by /proc/self/mountinfo. */
-  isMounted(mountPoint?: string): Promise<boolean>;
-  close(): void;
-}
-
-export type DocumentKind = 'snapshot' | 'notes' | 'log' | 'verify-state';
-
-/** A volume's geometry and the root of its map. `rootId` is 64 zeroes for a volume that is all zero. */
-export interface VolumeMap {
-  readonly sizeBytes: number;
-  readonly chunkSizeBytes: number;
-  readonly levels: number;
-  readonly rootId: string;
-}
-
-export type BackupSource =
-  /** NBD export on a Unix socket. `exportName` may be ''. */
-  | { readonly kind: 'nbd'; readonly socketPath: string; readonly exportName: string }
-  | { readonly kind: 'nbd-uri'; readonly uri: string }
-  /** Regular file or block device. Holes are found with SEEK_DATA. */
-  | { readonly kind: 'file'; readonly path: string }
-  /**
-   * An open file of a disk, which is duplicated before backupVolume returns its promise: it may be closed from then on. `name` is
-   * what messages call it. Opened with O_DIRECT it is read in aligned pieces.
-   */
-  | { readonly kind: 'descriptor'; readonly fd: number; readonly name: string };
-
-/** [offset, length] in bytes. */
-export type Region = readonly [number, number];
-
-/** Where an incremental backup learns what changed. */
-export type DirtyRegions =
-  /** The bitmap that the export itself offers (`qemu:dirty-bitmap:NAME`). Only for sources of the kind `nbd`. */
-  | { readonly kind: 'bitmap'; readonly bitmapName: string }
-  /**
-   * Asked for a batch at a time, when the one before was used up; at most 65,536 regions, ascending, not overlapping (they may
-   * touch); `done` with the last. A batch may be empty. Not asked again after `done`, nor once the backup ended, which may leave
-   * a call unanswered. A rejection ends the backup with it. No answer for `stallTimeoutMs`: E_SOURCE_STALLED.
-   */
-  | {
-      readonly kind: 'batches';
-      readonly next: () => Promise<{ readonly regions: readonly Region[]; readonly done: boolean }>;
-    };
-
-/** What an incremental backup builds on. */
-export interface IncrementalOptions {
-  /**
-   * Of the same size and chunk size, else E_ARGUMENT_INVALID. What is in no dirty region is as there; the new map is complete by
-   * itself. E_CHUNK_MISSING or E_CHUNK_DAMAGED where its nodes on the way to a dirty region cannot be read.
-   */
-  readonly base: VolumeMap;
-  readonly dirty: DirtyRegions;
-}
-
-export interface VolumeBackupOptions {
-  readonly source: BackupSource;
-  /** What was announced; another size of the source is E_SOURCE_SIZE. Undefined: take the source's. */
-  readonly expectedSizeBytes?: number;
-  readonly chunkSizeBytes: number;
-  /** No answer of the source for this long: E_SOURCE_STALLED. */
-  readonly stallTimeoutMs: number;
-  /**
-   * Null: the whole source is read. Else nothing outside the dirty regions is touched. E_SOURCE_BITMAP where the regions cannot
-   * be read, are out of order, or do not begin and end where chunks do.
-   */
-  readonly incremental: IncrementalOptions | null;
-  /**
-   * Ranges of the source are discarded, in whole 4 MiB granules, once all of their chunks are durable here or zero; those that lie in
-   * the writer's last pack are not. Only for a source that exists for this backup. Refused by sources of the kind `file`.
-   */
-  readonly discard: boolean;
-}
-
-/** Monotonic counters of one volume's backup. In the end processed = size = unchanged + zero + reused + new. */
-export interface VolumeProgress {
-  readonly sizeBytes: number;
-  /** Read, passed over as a hole, or unchanged. */
-  readonly processedBytes: number;
-  /** Outside the dirty regions: neither read nor looked at. */
-  readonly unchangedBytes: number;
-  readonly readBytes: number;
-  /** Zero: read and found zero, or known to be a hole. */
-  readonly zeroBytes: number;
-  readonly reusedBytes: number;
-  readonly newBytes: number;
-  /** Of the new: what it takes in packs, compressed. */
-  readonly writtenBytes: number;
-  /** Of the source, given back to it. */
-  readonly discardedBytes: number;
-}
-
-export interface VolumeBackupResult {
-  readonly map: VolumeMap;
-  readonly counters: VolumeProgress;
-  /** Why the source refused or did not answer a discard (none was tried after it); null where all went well. Fails nothing. */
-  readonly discardRefusal: string | null;
-}
-
-/** One stream of an archive: its length, and the tree of its pieces. `rootId` is 64 zeroes for an empty one, which has one level. */
-export interface StreamMap {
-  readonly sizeBytes: number;
-  readonly levels: number;
-  readonly rootId: string;
-}
-
-/** A container's files: what they hold, one behind the other, and the catalogue that tells which is which. */
-export interface ArchiveMap {
-  readonly members: number;
-  readonly data: StreamMap;
-  readonly catalogue: StreamMap;
-}
-
-export interface ArchiveBackupOptions {
-  /**
-   * What a tar stream is read from, to its end: a pipe. It is duplicated; the caller closes its own, at the latest when the
-   * job has ended, so that a tar that still writes learns of it.
-   */
-  readonly fd: number;
-}
-
-/** Monotonic counters of one archive's backup. In the end zero + reused + new is the size of its data. */
-export interface ArchiveProgress {
-  readonly members: number;
-  /** Of the tar stream, with headers and padding. */
-  readonly readBytes: number;
-  readonly zeroBytes: number;
-  readonly reusedBytes: number;
-  readonly newBytes: number;
-}
-
-export interface ArchiveBackupResult {
-  readonly archive: ArchiveMap;
-  readonly counters: ArchiveProgress;
-}
-
-export interface JobControl<Progress> {
-  /** Called about every 250 ms, and once at the end. */
-  readonly onProgress?: (progress: Progress) => void;
-  /** Stops the job: it rejects with E_CANCELLED, soon, or at once where a kernel call hangs. */
-  readonly signal?: AbortSignal;
-}
+export type DocumentKind =
+  | 'snapshot'
+  | 'notes'
+  | 'log'
+  | 'verify-state'
+  | 'session'
+  | 'condemned'
+  | 'claim'
+  | 'verdict'
+  | 'tombstone'
+  | 'collected';
 
 export interface WriterOptions {
   readonly zstdLevel: number;
   /** Of what is read for all volumes and archives together; 0: none. */
   readonly bandwidthLimitBytesPerSecond: number;
+  /** 32 hex digits: its unfinished files are `tmp/<sessionId>-…`. */
+  readonly sessionId: string;
+  /** Packs whose chunks count as not stored, as after `exclude`. */
+  readonly excludedPacks: readonly string[];
 }
 
 /** Writes the chunks of one snapshot. Several volumes go through it one after the other or at once. */
@@ -201,17 +59,21 @@ export interface SnapshotWriter {
    * stops the wait.
    */
   backupArchive(options: ArchiveBackupOptions, control?: JobControl<ArchiveProgress>): Promise<ArchiveBackupResult>;
+  /**
+   * From now on the chunks in these packs count as not stored: no later lookup refers to them. Answers which of the packs this writer has
+   * referred to or written before, atomically: a lookup is either excluded or in the answer. Reading a base is not affected. Names of
+   * packs that are not there are fine, and so are those that were given before.
+   */
+  exclude(packs: readonly string[]): Promise<{ keeps: string[] }>;
+  /**
+   * Stores anew what can still be read of these packs, which are excluded from then on. Durable after flush. E_KEY_MISSING where they are
+   * encrypted and there is no key; E_INTERNAL where this writer has used one of them.
+   */
+  salvage(packs: readonly string[], control?: JobControl<CopyProgress>): Promise<Salvage>;
   /** Packs, then index segments, durable. After it, and only after it, a snapshot may refer to what was written. */
   flush(): Promise<{ addedBytes: number }>;
   /** Gives up what is unfinished and removes its temporary files. Harmless after flush. */
   close(): Promise<void>;
-}
-
-export interface CopyProgress {
-  readonly totalBytes: number;
-  readonly processedBytes: number;
-  /** Of processed: holes, which are not read from the repository. */
-  readonly holeBytes: number;
 }
 
 /** One thing that verify found wrong. */
@@ -225,6 +87,37 @@ export interface VerifyResult {
   readonly packBytes: number;
   readonly chunks: number;
   readonly damages: readonly Damage[];
+}
+
+/** What the verification of one disk or archive came to. */
+export interface MapVerification {
+  readonly chunks: number;
+  readonly damages: Damage[];
+  /**
+   * The chunks that could not be read, such as `data:<64 hex digits>` (also `map-node` and `catalogue`); null where there are too many to name.
+   * What lies below a map node that cannot be read is not known.
+   */
+  readonly unreadable: string[] | null;
+}
+
+/** What became of the chunks of damaged packs. */
+export interface Salvage {
+  /** Decoded and checked; stored anew unless another pack has them. */
+  readonly chunks: number;
+  /** Not readable any more. */
+  readonly lost: number;
+}
+
+/** An index that was made anew. */
+export interface IndexRebuild {
+  readonly packs: number;
+  readonly chunks: number;
+  /** The new segments. */
+  readonly added: string[];
+  /** Those which are not needed any more: nothing is lost with them. Others in `index/` stay needed. */
+  readonly replaced: string[];
+  /** Packs whose tables cannot be read. */
+  readonly damages: Damage[];
 }
 
 export interface StoreStatistics {
@@ -246,43 +139,29 @@ export interface ChunkStore {
     control?: JobControl<CopyProgress>,
   ): Promise<CopyProgress>;
   /** Reads every chunk that the map refers to; damages are collected, not thrown. */
-  verifyVolume(map: VolumeMap, control?: JobControl<CopyProgress>): Promise<{ chunks: number; damages: Damage[] }>;
+  verifyVolume(map: VolumeMap, control?: JobControl<CopyProgress>): Promise<MapVerification>;
   /** The same for both streams of an archive; the catalogue must tell of as many members and bytes as there are. */
-  verifyArchive(
-    archive: ArchiveMap,
+  verifyArchive(archive: ArchiveMap, control?: JobControl<CopyProgress>): Promise<MapVerification>;
+  /** Reads packs, all of them or those that are named: their names, their tables, and with `decode` every chunk. Then the index, unless told not to. */
+  verifyPacks(
+    options: { readonly decode: boolean; readonly packs?: readonly string[]; readonly segments?: boolean },
     control?: JobControl<CopyProgress>,
-  ): Promise<{ chunks: number; damages: Damage[] }>;
-  /** Reads every pack: its name, its table, and with `decode` every chunk in it. */
-  verifyPacks(options: { readonly decode: boolean }, control?: JobControl<CopyProgress>): Promise<VerifyResult>;
+  ): Promise<VerifyResult>;
+  /** Which of these chunks, named as in `MapVerification`, cannot be read now. */
+  unreadableChunks(chunks: readonly string[], control?: JobControl<CopyProgress>): Promise<string[]>;
+  /**
+   * Lists all packs in new segments, from their own tables; needs no key. The caller takes the replaced ones away. Its progress counts packs in place
+   * of bytes.
+   */
+  rebuildIndex(
+    options: { readonly sessionId: string; readonly isEncrypted: boolean },
+    control?: JobControl<CopyProgress>,
+  ): Promise<IndexRebuild>;
+  /** Begins a garbage collection. */
+  collection(options: CollectionOptions): Promise<Collection>;
   statistics(): Promise<StoreStatistics>;
-  /** Reads segments that appeared since (other nodes write too). */
+  /** Reads segments that appeared since (other nodes write too), and forgets segments and packs that are gone. */
   refresh(): Promise<void>;
-  close(): Promise<void>;
-}
-
-export interface PeerCredentials {
-  readonly pid: number;
-  readonly uid: number;
-  readonly gid: number;
-}
-
-/** One accepted connection. All callbacks come on the main thread, in order; `onClose` is the last, exactly once. */
-export interface PeerSocket {
-  readonly peer: PeerCredentials;
-  /** Sets the handlers and starts reading. `fds` are owned by the receiver. */
-  start(handlers: {
-    onData: (bytes: Buffer, fds: readonly number[]) => void;
-    onClose: (error: string | null) => void;
-  }): void;
-  /** Queues bytes; resolves when the kernel took them; rejects with E_CONNECTION_LOST. Descriptors are duplicated. */
-  send(bytes: Buffer, fds?: readonly number[]): Promise<void>;
-  /** Backpressure: stop and go on reading. */
-  pause(): void;
-  resume(): void;
-  close(): void;
-}
-
-export interface SocketServer {
   close(): Promise<void>;
 }
 
@@ -302,14 +181,41 @@ export interface SparseFiles {
   ): Promise<{ method: 'clone' | 'copy-range' | 'read-write'; copiedBytes: number }>;
 }
 
+/**
+ * The key of one encrypted repository, loaded. Opaque: only `loadKey` makes one. The fingerprint (32 hex digits) is what the repository's config
+ * names, and gives nothing away: another one there is E_KEY_WRONG, which the caller finds out before it opens anything.
+ */
+export interface RepositoryKey {
+  readonly fingerprint: string;
+}
+
+/** How a part of a snapshot is sealed in an encrypted repository: bound to its file's name there, such as `snapshots/qemu/100/…/notes`. */
+export interface DocumentEncryption {
+  readonly key: RepositoryKey;
+  readonly name: string;
+}
+
 /** Everything the addon does, typed. `src/engine/index.ts` exports the one instance. */
 export interface Engine {
   openDirectory(path: string): RepositoryDirectory;
-  /** Opens packs and index below the repository's directory. */
-  openStore(options: { readonly path: string; readonly cacheDirectory: string }): Promise<ChunkStore>;
-  sealDocument(kind: DocumentKind, plain: Buffer): Buffer;
-  /** E_SNAPSHOT_DAMAGED with what is wrong. */
-  openDocument(kind: DocumentKind, sealed: Buffer): Buffer;
+  /** The caller overwrites `secret` (32 bytes, else E_ARGUMENT_INVALID) afterwards. */
+  loadKey(secret: Buffer): RepositoryKey;
+  /**
+   * Opens packs and index below the repository's directory. Without a key an encrypted repository can be counted, merged and verified by the
+   * names of its packs; what needs one is E_KEY_MISSING then.
+   */
+  openStore(options: {
+    readonly path: string;
+    readonly cacheDirectory: string;
+    readonly key?: RepositoryKey | null;
+  }): Promise<ChunkStore>;
+  /** Documents that writers and collectors of a shared repository leave each other are never encrypted, whatever is given. */
+  sealDocument(kind: DocumentKind, plain: Buffer, encryption?: DocumentEncryption | null): Buffer;
+  /**
+   * E_SNAPSHOT_DAMAGED with what is wrong, also where it was sealed under another name or with another key; E_KEY_MISSING where it is encrypted and
+   * there is no key, E_SUITE_MISMATCH where it is not and there is one.
+   */
+  openDocument(kind: DocumentKind, sealed: Buffer, encryption?: DocumentEncryption | null): Buffer;
   listen(path: string, onConnection: (socket: PeerSocket) => void): Promise<SocketServer>;
   closeFd(fd: number): void;
   readonly sparse: SparseFiles;

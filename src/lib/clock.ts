@@ -3,6 +3,8 @@
  * monotonic clock only, since the wall clock of a node jumps.
  */
 
+import { pause } from './deadline.js';
+
 export interface Clock {
   /** Unix time in whole seconds. */
   nowSeconds(): number;
@@ -10,7 +12,14 @@ export interface Clock {
   monotonicMs(): number;
 }
 
-export const systemClock: Clock = {
+/** A clock that can also be waited for. */
+export interface WaitingClock extends Clock {
+  /** Ends early and quietly when the signal is aborted. */
+  sleep(durationMs: number, signal?: AbortSignal): Promise<void>;
+}
+
+export const systemClock: WaitingClock = {
   nowSeconds: () => Math.floor(Date.now() / 1000),
   monotonicMs: () => performance.now(),
+  sleep: pause,
 };

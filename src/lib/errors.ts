@@ -78,6 +78,11 @@ export const ERRORS = {
     hint: 'the call does not fit the state of the session; run the task again',
   },
   E_GUEST_BUSY: { retryable: true, actor: 'time', hint: 'this guest is being backed up already; wait for that task' },
+  E_SESSION_FENCED: {
+    retryable: true,
+    actor: 'time',
+    hint: 'a collection took the session for dead after it had been silent for long; run the task again',
+  },
   E_UNSUPPORTED: { retryable: false, actor: 'admin', hint: 'this version of vzvault cannot do that; see the message' },
   // repository
   E_PATH_MISSING: {
@@ -104,7 +109,7 @@ export const ERRORS = {
   E_CONFIG_INVALID: {
     retryable: false,
     actor: 'admin',
-    hint: "the repository's config file is damaged; restore that file from another copy",
+    hint: 'the file that is named is damaged or of another repository; restore it from another copy',
   },
   E_PERMISSION: {
     retryable: false,
@@ -191,6 +196,26 @@ export const ERRORS = {
     retryable: false,
     actor: 'admin',
     hint: 'the repository uses encryption that this version cannot open; update this node',
+  },
+  E_SUITE_MISMATCH: {
+    retryable: false,
+    actor: 'admin',
+    hint: 'something in the repository was not written with its encryption; find out who put it there',
+  },
+  E_KEY_MISSING: {
+    retryable: false,
+    actor: 'admin',
+    hint: "the repository is encrypted and this node has no key for it; give the storage's encryption-key or VZVAULT_KEY_FILE",
+  },
+  E_KEY_WRONG: {
+    retryable: false,
+    actor: 'admin',
+    hint: 'the key or its passphrase is not one of this repository; look for the right key file or the recovery sheet',
+  },
+  E_GC_INCOMPLETE: {
+    retryable: true,
+    actor: 'admin',
+    hint: 'nothing was deleted; run vzvault verify and mend what it names',
   },
   // data sources and targets
   E_SOURCE_UNREACHABLE: {

@@ -56,6 +56,15 @@ export function snapshotDirectory(id: SnapshotId): string {
   return `snapshots/${formatGuest(id)}/${formatCompactTime(id.timeSeconds)}`;
 }
 
+/** The snapshot whose directory has this path, or null where it is none. */
+export function parseSnapshotPath(path: string): SnapshotId | null {
+  const [top = '', guestType = '', vmid = '', time = '', ...rest] = path.split('/');
+  const guest = parseGuest(`${guestType}/${vmid}`);
+  const timeSeconds = parseSnapshotDirectoryName(time);
+  if (top !== 'snapshots' || guest === null || timeSeconds === null || rest.length > 0) return null;
+  return { ...guest, timeSeconds };
+}
+
 /** The time in the name of a snapshot's directory, or null where the name is not one. */
 export function parseSnapshotDirectoryName(name: string): number | null {
   return parseCompactTime(name);

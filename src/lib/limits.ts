@@ -76,6 +76,10 @@ export const repositoryLimits = {
   sealedVerifyStateBytes: 64 * KIB,
   /** What verification says of a damaged snapshot: the first thing that it found. At most six bytes a character in JSON. */
   verifyMessageCharacters: 4_096,
+  /** Chunks that a verify state names as missing, 75 bytes each: below what a verify state may have in all. */
+  missingChunks: 128,
+  /** Times of checks of the packs below one prefix, 90 bytes each: 2^20 packs in all, 64 TiB, have 4,096 to a prefix. */
+  checkTimesBytes: 4 * MIB,
   /** Disks of one snapshot: above `argumentLimits.disks`, since reading is generous. */
   volumes: 256,
   /** A container has one. */
@@ -132,6 +136,58 @@ export const sessionLimits = {
   unmountMs: 30_000,
 } as const;
 
+/** Bounds of sharing a repository: sessions and the documents of a collection (docs/format.md, "Sharing", "Collection"). */
+export const sharingLimits = {
+  /** How often a session says that it lives. */
+  heartbeatMs: 30_000,
+  /** Of one session: a mount of everything refers to all disks of all snapshots; 160 bytes each fit into a document. */
+  roots: 65_536,
+  /** Packs of one generation: their names in JSON are 6.7 MB of the 16 MiB that a document may have. */
+  condemnedPacks: 100_000,
+  /** How often an opening writer looks again for a generation that is listed but not there yet ... */
+  catchUpMs: 1_000,
+  /** ... and for how long: twice what a listing may be old (`collectionLimits.graceMs`). */
+  catchUpAttempts: 120,
+  /** Names of a machine, a boot or a namespace in a session's owner. */
+  ownerCharacters: 256,
+} as const;
+
+/** Bounds and habits of the collection. */
+export const collectionLimits = {
+  /** How old a directory listing of a network file system may be: acdirmax of nfs(5) is 60 s. */
+  graceMs: 60_000,
+  /** A session that has not counted on for so long is fenced: 240 heartbeats, longer than a server is down for maintenance. */
+  fenceAfterMs: 2 * 60 * 60_000,
+  /** How often the sessions that a collection waits for are looked at. */
+  pollMs: 10_000,
+  /** Below this share of live bytes a pack is compacted. */
+  compactBelowPercent: 50,
+  /** A pack below this is small: a quarter of what a writer aims at (docs/format.md, "Pack"). */
+  smallPackBytes: 16 * MIB,
+  /** Small packs are compacted where there are more than this: fewer do no harm. */
+  smallPacks: 64,
+  /** Live bytes that one generation moves at most, so that its end is in sight. */
+  compactBytes: 64 * 1024 * MIB,
+  /** What is missing is looked for so often, a grace period apart, before a collection gives up. */
+  markAttempts: 3,
+  /** Ledger entries that stay. */
+  ledgerEntries: 64,
+  /** Sessions that are read at once. */
+  concurrentCalls: 8,
+  /** The daemon collects a storage so often ... */
+  intervalMs: 24 * 60 * 60_000,
+  /** ... looks so often whether one is due ... */
+  scheduleMs: 5 * 60_000,
+  /** ... and begins up to so much later, so that the nodes of a cluster do not begin at once. */
+  delayMs: 60 * 60_000,
+} as const;
+
+/** Habits of a verification. */
+export const verificationLimits = {
+  /** How often the times of checks are written: what an interrupted run may check again. */
+  saveMs: 60_000,
+} as const;
+
 /** Bounds of the backup of a container. */
 export const containerLimits = {
   /** Lines of tar that the task log gets, more than a person reads; further ones are counted. */
@@ -152,6 +208,29 @@ export const taskLogLimits = {
   lineCharacters: 4_096,
   /** In all, with Proxmox VE's lines: what a file of a mount can hold (docs/mount.md), half of what a document can. */
   mergedBytes: 8 * MIB,
+} as const;
+
+/** Bounds of keys and passphrases (docs/format.md, "Keys"). */
+export const keyLimits = {
+  /** scrypt's N for new passphrases, with r = 8: 128 MiB and some 0.4 s for each guess; OWASP's least is 2^17 as well. */
+  scryptCost: 2 ** 17,
+  /** What is accepted of others: below it guessing is cheap ... */
+  scryptCostMin: 2 ** 14,
+  /** ... and above it (512 MiB) a forged document could take the memory of a node. */
+  scryptCostMax: 2 ** 19,
+  /** Shorter ones are guessed from a stolen repository, whatever scrypt costs. */
+  passphraseMinBytes: 12,
+  passphraseMaxBytes: 1_024,
+  /** Of whose key it is. */
+  labelCharacters: 64,
+  /** Keys of one repository: a cluster has 32 nodes; a passphrase is tried on each. */
+  documents: 64,
+  /** A key document; ours have 500 bytes. */
+  documentBytes: 4 * KIB,
+  /** A key file; ours have 400 bytes. */
+  keyFileBytes: 16 * KIB,
+  /** A typed recovery sheet. */
+  sheetBytes: 64 * KIB,
 } as const;
 
 /** Bounds of the dealings with vzvault-fuse. */

@@ -4,7 +4,7 @@
  *
  * Reads /proc with plain synchronous calls: it is memory, never a disk or a mount.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 
 export interface ProcessIdentity {
   readonly pid: number;
@@ -20,6 +20,8 @@ export interface ProcessTable {
   commandLine(pid: number): readonly string[];
   /** Random, made anew by the kernel at every boot (random(4)); null where /proc is not there. */
   bootId(): string | null;
+  /** Which processes can be seen: pids of two namespaces have nothing to do with each other (pid_namespaces(7)). Null where it cannot be told. */
+  pidNamespace(): string | null;
 }
 
 export const systemProcesses: ProcessTable = {
@@ -33,6 +35,13 @@ export const systemProcesses: ProcessTable = {
     return text === '' ? [] : text.replace(/\0$/, '').split('\0');
   },
   bootId: () => read('/proc/sys/kernel/random/boot_id')?.trim() ?? null,
+  pidNamespace: () => {
+    try {
+      return readlinkSync('/proc/self/ns/pid');
+    } catch {
+      return null;
+    }
+  },
 };
 
 export function isAlive(process: ProcessIdentity, table: ProcessTable): boolean {

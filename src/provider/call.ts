@@ -47,6 +47,8 @@ export interface StorageSection {
   readonly id: string;
   readonly path: string;
   readonly isMountpoint: string;
+  /** `encryption-key`: the fingerprint of the storage's key; absent where it has none. */
+  readonly encryptionKey?: string;
   /** Tells a section that was removed and added again under its old id from the one before; absent in one written by hand. */
   readonly instance?: string;
   /** nbd where it is absent. */

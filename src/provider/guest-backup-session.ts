@@ -20,6 +20,8 @@ import type { Logger } from '../lib/logger.js';
 import type { ProcessIdentity } from '../lib/process-identity.js';
 import type { BackupResult } from '../repository/backup-session.js';
 import type { Repository } from '../repository/repository.js';
+import type { Sharing } from '../repository/sessions/sharing.js';
+import { describeHealed, healSnapshots } from '../repository/verification/healing.js';
 import type {
   Call,
   ContainerCall,
@@ -62,6 +64,7 @@ export interface GuestBackupOptions {
   readonly createdBy: { readonly version: string; readonly hostname: string };
   readonly stallTimeoutMs: number;
   readonly clock: Clock;
+  readonly sharing: Sharing;
   readonly logger: Logger;
 }
 
@@ -72,6 +75,8 @@ export class GuestBackupSession {
   readonly #stop = new AbortController();
   readonly #taskLog: TaskLog;
   #running: Promise<unknown> = Promise.resolve();
+  #healing: Promise<void> = Promise.resolve();
+  readonly #stopHealing = new AbortController();
   #result: BackupResult | null = null;
 
   constructor(private readonly options: GuestBackupOptions) {
@@ -147,7 +152,9 @@ export class GuestBackupSession {
         },
       );
     }
+    await this.#endHealing();
     if (this.#machine.allows('end')) this.#machine.fire('end');
+    void this.options.bitmaps.release();
     this.options.releaseGuest();
     return { addedBytes: this.addedBytes };
   }
@@ -178,6 +185,7 @@ export class GuestBackupSession {
       this.#result = result;
       this.#machine.fire('commit');
       options.logger.info({ backup: this.id, ...result.stats }, 'backup committed');
+      this.#healing = this.#heal();
       return result;
     } catch (thrown) {
       this.#machine.fire('fail');
@@ -185,6 +193,27 @@ export class GuestBackupSession {
       options.logger.warn({ backup: this.id, code: error.code }, `backup failed: ${error.message}`);
       throw error;
     }
+  }
+
+  /** Beside the answer, which must not wait for it: other snapshots that were marked as damaged may be whole now. Never rejects. */
+  async #heal(): Promise<void> {
+    const { repository, clock, logger } = this.options;
+    try {
+      const healed = await healSnapshots(repository, { clock, signal: this.#stopHealing.signal });
+      if (healed.length > 0) logger.info({ backup: this.id }, describeHealed(healed));
+    } catch (thrown) {
+      const { code, message } = toVzvaultError(thrown);
+      logger.warn({ backup: this.id, code }, `looking for snapshots that are whole again: ${message}`);
+    }
+  }
+
+  /** The repository is closed after the end: what was not looked at by then is looked at after the next backup. */
+  async #endHealing(): Promise<void> {
+    await withDeadline(this.#healing, sessionLimits.endMs, 'E_STORAGE_TIMEOUT', 'ending a look at snapshots').catch(
+      () => {
+        this.#stopHealing.abort(new VzvaultError('E_CANCELLED', 'the backup job has ended'));
+      },
+    );
   }
 
   /** What is common to all calls, with lines that are kept for the log. */

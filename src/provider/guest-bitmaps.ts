@@ -12,6 +12,9 @@ import { formatSnapshotId, type SnapshotId } from '../lib/guest.js';
 import { sessionLimits } from '../lib/limits.js';
 import type { ProcessTable } from '../lib/process-identity.js';
 import type { Repository } from '../repository/repository.js';
+import { rootsOf } from '../repository/sessions/map-root.js';
+import type { Sharing } from '../repository/sessions/sharing.js';
+import { WriterSession } from '../repository/sessions/writer-session.js';
 import type { SnapshotVolume } from '../repository/snapshot-document.js';
 import type { BitmapRecords } from './bitmap-records.js';
 import type { DiskRequest, StorageSection } from './call.js';
@@ -31,6 +34,7 @@ export interface GuestBitmapsOptions {
   readonly repository: Repository;
   readonly records: BitmapRecords;
   readonly processes: ProcessTable;
+  readonly sharing: Sharing;
 }
 
 /** What only a sound base and a whole bitmap prevent: the next backup shall not meet it again. */
@@ -39,6 +43,8 @@ const suspicious: ReadonlySet<ErrorCode> = new Set(['E_SOURCE_BITMAP', 'E_CHUNK_
 export class GuestBitmaps {
   readonly #decisions = new Map<string, DriveDecision>();
   #qemu: QemuIdentity | null = null;
+  /** Holds the base while nothing is backed up yet. */
+  #session: WriterSession | null = null;
 
   constructor(private readonly options: GuestBitmapsOptions) {}
 
@@ -53,7 +59,7 @@ export class GuestBitmaps {
     const { repositoryId } = repository.config;
     // Where the record is of another repository or process its snapshot need not be looked for.
     const isLookedFor = record?.repositoryId === repositoryId && this.#qemu !== null;
-    const base: BaseState = isLookedFor ? await this.#stateOf(record) : { state: 'missing' };
+    const base: BaseState = isLookedFor ? await this.#held(record) : { state: 'missing' };
     const modes: Record<string, 'new' | 'use'> = {};
     for (const [device, { sizeBytes }] of Object.entries(disks)) {
       const decision = proveBitmap(record, { repositoryId, qemu: this.#qemu, base }, device, sizeBytes);
@@ -61,6 +67,20 @@ export class GuestBitmaps {
       modes[device] = decision.mode === 'incremental' ? 'use' : 'new';
     }
     return modes;
+  }
+
+  /** The session that holds the base, for the backup to go on in; whoever takes it ends it. Null where nothing is held. */
+  takeSession(): WriterSession | null {
+    const session = this.#session;
+    this.#session = null;
+    return session;
+  }
+
+  /** Lets the base go where no backup came of it. Never fails: a collection ends what cannot be ended here. */
+  async release(): Promise<void> {
+    await this.takeSession()
+      ?.end()
+      .catch(() => undefined);
   }
 
   /**
@@ -127,6 +147,25 @@ export class GuestBitmaps {
     const { storage, snapshotId, records } = this.options;
     const record = records.read(storage.id, snapshotId);
     return record?.instance === (storage.instance ?? '') ? record : null;
+  }
+
+  /** The state of the base once it is announced that it is needed: what is there then stays until the backup has ended. */
+  async #held(id: SnapshotId): Promise<BaseState> {
+    const { repository, sharing, snapshotId } = this.options;
+    const state = await this.#stateOf(id);
+    if (state.state !== 'present') return state;
+    await this.release();
+    const roots = rootsOf({ volumes: state.volumes, archives: [] });
+    const opening = WriterSession.open(repository.blobs, repository.sealer, sharing, { snapshot: snapshotId, roots });
+    const doing = `announcing the backup ${formatSnapshotId(snapshotId)}`;
+    try {
+      this.#session = await withDeadline(opening, sessionLimits.openMs, 'E_STORAGE_TIMEOUT', doing);
+      return await this.#stateOf(id);
+    } catch (error) {
+      void opening.then((late) => late.end()).catch(() => undefined);
+      this.#session = null;
+      throw error;
+    }
   }
 
   #identify(pid: number): QemuIdentity | null {

@@ -10,6 +10,8 @@ import { sessionLimits } from '../lib/limits.js';
 import type { Logger } from '../lib/logger.js';
 import { beginBackup, type BackupSession } from '../repository/backup-session.js';
 import type { Repository } from '../repository/repository.js';
+import type { Sharing } from '../repository/sessions/sharing.js';
+import type { WriterSession } from '../repository/sessions/writer-session.js';
 import type { GuestBackupRequest } from './call.js';
 
 export interface SnapshotOptions {
@@ -17,18 +19,22 @@ export interface SnapshotOptions {
   readonly repository: Repository;
   readonly createdBy: { readonly version: string; readonly hostname: string };
   readonly clock: Clock;
+  readonly sharing: Sharing;
   readonly logger: Logger;
 }
 
-/** With the configurations in it. `signal` ends the wait for it; one that comes to be all the same is given up. */
+/** With the configurations in it, in a session that was opened before where there is one (owned). `signal` ends the wait for it; one that comes to be all the same is given up. */
 export async function beginSnapshot(
   options: SnapshotOptions,
   request: GuestBackupRequest,
   signal: AbortSignal,
+  session: WriterSession | null = null,
 ): Promise<BackupSession> {
-  const { repository, snapshotId: id, createdBy, clock } = options;
+  const { repository, snapshotId: id, createdBy, clock, sharing } = options;
   const { configBase64, firewallBase64, bandwidthLimitBytesPerSecond } = request;
-  const beginning = beginBackup(repository, { id, createdBy, clock, bandwidthLimitBytesPerSecond });
+  const beginning = beginBackup(repository, {
+    ...{ id, createdBy, clock, sharing, session, bandwidthLimitBytesPerSecond },
+  });
   try {
     const snapshot = await withSignal(beginning, signal);
     snapshot.addFile('guest.conf', Buffer.from(configBase64, 'base64'));

@@ -3,6 +3,7 @@ import { withDeadline } from '../lib/deadline.js';
 import { toVzvaultError } from '../lib/errors.js';
 import { sessionLimits } from '../lib/limits.js';
 import type { Logger } from '../lib/logger.js';
+import { locationOfStorage } from '../repository/keys/storage-key.js';
 import { openRepository, type Repository, type RepositoryEngine } from '../repository/repository.js';
 import type { StorageSection } from './call.js';
 
@@ -12,8 +13,16 @@ export async function openStorage(
   storage: StorageSection,
   logger: Logger,
 ): Promise<Repository> {
+  return await openedInTime(openRepository(engine, locationOfStorage(storage)), storage, logger);
+}
+
+/** The repository, where it opens in time; else E_STORAGE_TIMEOUT, and it is closed as soon as it has opened. */
+export async function openedInTime(
+  opening: Promise<Repository>,
+  storage: Pick<StorageSection, 'id' | 'path'>,
+  logger: Logger,
+): Promise<Repository> {
   const doing = `opening the storage ${storage.id} (${storage.path})`;
-  const opening = openRepository(engine, storage);
   try {
     return await withDeadline(opening, sessionLimits.openMs, 'E_STORAGE_TIMEOUT', doing);
   } catch (error) {

@@ -14,10 +14,10 @@ import { randomId } from '../lib/ids.js';
 import { sessionLimits } from '../lib/limits.js';
 import type { Logger } from '../lib/logger.js';
 import type { ProcessTable } from '../lib/process-identity.js';
-import { formatVolumeName, parseVolumeName } from '../lib/volume-name.js';
+import { formatVolumeName } from '../lib/volume-name.js';
 import type { BackupResult } from '../repository/backup-session.js';
-import { snapshotNodes } from '../repository/mount-spec.js';
 import type { RepositoryEngine } from '../repository/repository.js';
+import type { Sharing } from '../repository/sessions/sharing.js';
 import type { BitmapRecords } from './bitmap-records.js';
 import { BusyGuests } from './busy-guests.js';
 import type {
@@ -37,7 +37,9 @@ import { GuestBackupSession } from './guest-backup-session.js';
 import { GuestBitmaps } from './guest-bitmaps.js';
 import { JobSession } from './job-session.js';
 import { closeRepository, openStorage } from './open-repository.js';
-import { RestoreSession, type RestoreMounter, type RestoreRecord } from './restore-session.js';
+import { beginRestore, type BegunRestore } from './restore-beginning.js';
+import { RestoreReader } from './restore-reader.js';
+import type { RestoreMounter, RestoreSession } from './restore-session.js';
 import { ownerOf, SessionTable } from './session-table.js';
 
 export interface ProviderOptions {
@@ -46,6 +48,10 @@ export interface ProviderOptions {
   readonly records: BitmapRecords;
   readonly processes: ProcessTable;
   readonly clock: Clock;
+  /** The daemon's part in every repository that it writes to or reads from. */
+  readonly sharing: Sharing;
+  /** Told of every storage that a job writes to. */
+  readonly onStorageUsed?: (storage: StorageSection) => void;
   readonly logger: Logger;
   readonly createdBy: { readonly version: string; readonly hostname: string };
   readonly stallTimeoutMs: number;
@@ -87,6 +93,7 @@ export class ProviderHandlers {
     }
     const job = new JobSession({ id: randomId(), owner, storage, repository, logger });
     this.#jobs.add(job);
+    this.options.onStorageUsed?.(storage);
     crashPoint('job-begun');
     logger.info({ job: job.id, storage: storage.id, owner: owner.pid }, 'job begun');
     return { jobId: job.id };
@@ -113,13 +120,13 @@ export class ProviderHandlers {
       if (!(await withDeadline(isFree, sessionLimits.openMs, 'E_STORAGE_TIMEOUT', doing))) {
         throw new VzvaultError('E_NAME_TAKEN', `there is a snapshot ${formatSnapshotId(snapshotId)} already`);
       }
-      const { createdBy, stallTimeoutMs, records, processes, clock, logger } = this.options;
+      const { createdBy, stallTimeoutMs, records, processes, clock, sharing, logger } = this.options;
       const { owner, discards, storage } = job;
       const { vmMechanism = 'nbd' } = storage;
       const backup = new GuestBackupSession({
         ...{ id: randomId(), owner, snapshotId, repository, vmMechanism, discards, releaseGuest },
-        bitmaps: new GuestBitmaps({ storage, snapshotId, repository, records, processes }),
-        ...{ createdBy, stallTimeoutMs, clock, logger },
+        bitmaps: new GuestBitmaps({ storage, snapshotId, repository, records, processes, sharing }),
+        ...{ createdBy, stallTimeoutMs, clock, sharing, logger },
       });
       job.add(backup);
       this.#backups.add(backup);
@@ -169,46 +176,14 @@ export class ProviderHandlers {
     return { kept: await this.#backups.get(params.backupId).keepLog(Buffer.from(params.logBase64, 'base64')) };
   }
 
-  async restoreBegin(
-    params: { storage: StorageSection; volume: string },
-    call: Call,
-  ): Promise<{
-    restoreId: string;
-    disks: Record<string, { sizeBytes: number }>;
-    archives: { name: string; sizeBytes: number }[];
-  }> {
-    const { engine, logger, processes, mounter } = this.options;
+  async restoreBegin(params: { storage: StorageSection; volume: string }, call: Call): Promise<BegunRestore> {
+    const { logger, processes } = this.options;
     const owner = ownerOf(call.peer.pid, processes);
-    const snapshotId = parseVolumeName(params.volume);
-    if (snapshotId === null)
-      throw new VzvaultError('E_ARGUMENT_INVALID', `'${params.volume}' is not the name of a backup`);
-    const repository = await openStorage(engine, params.storage, logger);
-    try {
-      const doing = `reading the snapshot ${formatSnapshotId(snapshotId)}`;
-      const reading = repository.snapshots.read(snapshotId);
-      const document = await withDeadline(reading, sessionLimits.openMs, 'E_STORAGE_TIMEOUT', doing);
-      if (call.signal.aborted) throw abortReason(call.signal);
-      const sizes = document.volumes.map(({ name, sizeBytes }) => [name, sizeBytes] as const);
-      const archives = document.archives.map(({ name, data }) => ({ name, sizeBytes: data.sizeBytes }));
-      const record: RestoreRecord = {
-        ...{ id: randomId(), owner },
-        ...{ disks: Object.fromEntries(sizes), archives: archives.map(({ name }) => name) },
-      };
-      const { path, cacheDirectory } = repository;
-      const nodes = snapshotNodes(document);
-      const spec = { version: 1, repository: path, cacheDirectory, allowOther: true, nodes } as const;
-      this.#restores.add(RestoreSession.begin({ record, logger }, spec, mounter));
-      logger.info({ restore: record.id, owner: owner.pid, snapshot: formatSnapshotId(snapshotId) }, 'restore begun');
-      crashPoint('restore-begun');
-      return {
-        restoreId: record.id,
-        disks: Object.fromEntries(sizes.map(([name, sizeBytes]) => [name, { sizeBytes }])),
-        archives,
-      };
-    } finally {
-      // vzvault-fuse opens it for itself.
-      void closeRepository(repository, logger);
-    }
+    const { session, begun } = await beginRestore(this.options, owner, params, call);
+    this.#restores.add(session);
+    logger.info({ restore: session.id, owner: owner.pid, volume: params.volume }, 'restore begun');
+    crashPoint('restore-begun');
+    return begun;
   }
 
   async restoreOpenDisk(params: { restoreId: string; device: string }): Promise<{ path: string }> {
@@ -244,7 +219,10 @@ export class ProviderHandlers {
   /** Takes over restores that an earlier daemon began. Calls about restores wait until it is known which these are. */
   adoptRestores(adopting: Promise<readonly RestoreSession[]>): void {
     this.#adoption = adopting.then((restores) => {
-      for (const restore of restores) this.#restores.add(restore);
+      for (const restore of restores) {
+        this.#restores.add(restore);
+        void this.#adoptReader(restore);
+      }
     });
   }
 
@@ -265,6 +243,13 @@ export class ProviderHandlers {
   /** Ends all jobs; running backups are stopped with nothing committed. Mounts live on. Never fails. */
   async stop(): Promise<void> {
     await Promise.all(this.#jobs.takeAll().map((job) => this.#endJob(job, 'job ended, the daemon stops')));
+  }
+
+  /** Beside everything else: its storage may hang. */
+  async #adoptReader(restore: RestoreSession): Promise<void> {
+    const { engine, sharing, logger } = this.options;
+    const { readerRecord } = restore;
+    if (readerRecord !== null) await restore.attach(await RestoreReader.adopt(engine, sharing, readerRecord, logger));
   }
 
   async #endJob(job: JobSession, message: string): Promise<void> {

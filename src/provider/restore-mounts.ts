@@ -69,7 +69,7 @@ export class RestoreMounts implements RestoreMounter {
       const { logger, processes } = this.options;
       if (state !== null && isAlive(state.owner, processes) && this.#servesMount(state)) {
         logger.info({ restore: id, owner: state.owner.pid }, 'went on with a restore of the daemon before');
-        adopted.push(RestoreSession.adopt({ record: state, logger }, this.#adoptedMount(state)));
+        adopted.push(RestoreSession.adopt({ record: state, logger, reader: null }, this.#adoptedMount(state)));
       } else {
         logger.info({ restore: id }, 'cleaning up a mount that was left over');
         await this.#discard(id, state);
@@ -82,6 +82,7 @@ export class RestoreMounts implements RestoreMounter {
     const log = this.#logOf(id);
     return {
       directory: this.#files.mountDirectory(id),
+      process: mountProcess,
       isAlive: () => mountProcess !== null && isAlive(mountProcess, this.options.processes),
       takeLog: () => log.take(),
       remove: async () => {
@@ -95,6 +96,7 @@ export class RestoreMounts implements RestoreMounter {
     const log = this.#logOf(state.id);
     return {
       directory: this.#files.mountDirectory(state.id),
+      process: state.mountProcess,
       isAlive: () => this.#servesMount(state),
       takeLog: () => log.take(),
       remove: () => this.#clean(state.id, state, log),

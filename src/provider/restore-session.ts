@@ -16,6 +16,7 @@ import type { ProcessIdentity } from '../lib/process-identity.js';
 import { archivePaths, volumeFileName, type MountSpec } from '../repository/mount-spec.js';
 import type { Call, ContainerRestore } from './call.js';
 import { MountFaults } from './mount-faults.js';
+import type { ReaderRecord, RestoreReader } from './restore-reader.js';
 import { StateMachine, type Transitions } from './state-machine.js';
 
 type RestoreState = 'begun' | 'mounting' | 'mounted' | 'ended';
@@ -32,6 +33,8 @@ const transitions: Transitions<RestoreState, RestoreEvent> = {
 export interface RestoreMount {
   /** Absolute. */
   readonly directory: string;
+  /** What reads; null where it cannot be told. */
+  readonly process: ProcessIdentity | null;
   readonly isAlive: () => boolean;
   /** What its program has logged since the last time, line by line; also after `remove`. */
   readonly takeLog: () => readonly string[];
@@ -47,6 +50,8 @@ export interface RestoreRecord {
   readonly disks: Readonly<Record<string, number>>;
   /** Names. */
   readonly archives: readonly string[];
+  /** The session that keeps its data; null where there is none. */
+  readonly reader: ReaderRecord | null;
 }
 
 /** Makes mounts; see restore-mounts.ts. */
@@ -57,6 +62,8 @@ export interface RestoreMounter {
 export interface RestoreOptions {
   readonly record: RestoreRecord;
   readonly logger: Logger;
+  /** Owned; null where the data is not protected, or will be adopted. */
+  readonly reader: RestoreReader | null;
 }
 
 export class RestoreSession {
@@ -67,25 +74,34 @@ export class RestoreSession {
   readonly #stop = new AbortController();
   readonly #faults: MountFaults;
   #mount: Promise<RestoreMount> | null = null;
+  #reader: RestoreReader | null;
 
   private constructor(
     private readonly options: RestoreOptions,
     private readonly startMount: ((signal: AbortSignal) => Promise<RestoreMount>) | null,
     adopted: RestoreMount | null,
+    private readonly secret: Buffer | null = null,
   ) {
     ({ id: this.id, owner: this.owner, disks: this.disks } = options.record);
+    this.#reader = options.reader;
     this.#faults = new MountFaults(options.logger.child({ restore: this.id }));
     this.#machine = new StateMachine('the restore', transitions, adopted === null ? 'begun' : 'mounted');
     if (adopted !== null) this.#mount = Promise.resolve(adopted);
   }
 
+  /** Owns the secret in the spec. */
   static begin(options: RestoreOptions, spec: MountSpec, mounter: RestoreMounter): RestoreSession {
-    return new RestoreSession(options, (signal) => mounter.mount(options.record, spec, signal), null);
+    const mount = (signal: AbortSignal): Promise<RestoreMount> => mounter.mount(options.record, spec, signal);
+    return new RestoreSession(options, mount, null, spec.key?.secret);
   }
 
   /** Goes on with a mount that an earlier daemon made. */
   static adopt(options: RestoreOptions, mount: RestoreMount): RestoreSession {
     return new RestoreSession(options, null, mount);
+  }
+
+  get readerRecord(): ReaderRecord | null {
+    return this.options.record.reader;
   }
 
   get state(): RestoreState {
@@ -126,8 +142,10 @@ export class RestoreSession {
     if (!this.#machine.allows('end')) return;
     this.#machine.fire('end');
     this.#stop.abort(new VzvaultError('E_CANCELLED', 'the restore was ended'));
+    this.secret?.fill(0);
     const mount = await this.#mount?.catch(() => null);
     if (mount) await this.#remove(mount);
+    await this.#reader?.end();
     this.#faults.report(log);
   }
 
@@ -140,6 +158,12 @@ export class RestoreSession {
     }
     this.#faults.addLines(mount.takeLog());
     if (lost !== null) this.#faults.add(lost);
+  }
+
+  /** Gives an adopted restore what keeps its data; ended at once where the restore has. */
+  async attach(reader: RestoreReader | null): Promise<void> {
+    if (this.#machine.state === 'ended') await reader?.end();
+    else this.#reader = reader;
   }
 
   async #pathOf(name: string): Promise<string> {
@@ -159,6 +183,7 @@ export class RestoreSession {
     try {
       if (this.startMount === null) throw new VzvaultError('E_INTERNAL', 'an adopted restore lost its mount');
       const mount = await this.startMount(this.#stop.signal);
+      await this.#reader?.handOver(mount.process);
       if (this.#machine.allows('mounted')) this.#machine.fire('mounted');
       return mount;
     } catch (error) {

@@ -27,6 +27,10 @@ const schema = z.object({
   disks: z.record(z.string(), z.int().min(0)),
   // Absent where a daemon wrote it that knew none.
   archives: z.array(z.string()).default([]),
+  reader: z
+    .object({ path: z.string(), sid: z.string().regex(restoreId) })
+    .nullable()
+    .default(null),
   mountProcess: identity.nullable(),
 });
 

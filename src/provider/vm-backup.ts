@@ -31,7 +31,7 @@ export async function backUpVm(
   const progress = new BackupProgress(request.disks, clock);
   let snapshot: BackupSession | null = null;
   try {
-    snapshot = await beginSnapshot(options, request, signal);
+    snapshot = await beginSnapshot(options, request, signal, bitmaps.takeSession());
     for (const [index, disk] of request.disks.entries()) {
       await backUpDisk({ options, snapshot, call, signal, progress }, disk, index);
     }

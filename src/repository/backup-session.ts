@@ -27,6 +27,8 @@ import { VzvaultError } from '../lib/errors.js';
 import { formatSnapshotId, type SnapshotId } from '../lib/guest.js';
 import { isTimeSeconds } from '../lib/time.js';
 import type { Repository } from './repository.js';
+import type { Sharing } from './sessions/sharing.js';
+import { WriterSession } from './sessions/writer-session.js';
 import {
   isComponentName,
   logicalBytes,
@@ -43,6 +45,10 @@ export interface BackupSessionOptions {
   readonly id: SnapshotId;
   readonly createdBy: { readonly version: string; readonly hostname: string };
   readonly clock: Pick<Clock, 'nowSeconds'>;
+  /** Announces the writer in the repository. */
+  readonly sharing: Sharing;
+  /** One that was opened before, for this very snapshot; owned from the call on. Without it the backup opens its own. */
+  readonly session?: WriterSession | null;
   /** 1 (the default) … 19. */
   readonly zstdLevel?: number;
   /** Of what is read from all sources together; 0 (the default): none. */
@@ -82,20 +88,32 @@ type State = 'open' | 'spoiled' | 'committing' | 'committed' | 'aborted';
 
 /**
  * Begins a snapshot. E_NAME_TAKEN where that second has one already. Reads what other nodes stored meanwhile, so that it is
- * not stored again.
+ * not stored again; after it has announced itself, since what a collection condemns from then on it hears of.
  */
 export async function beginBackup(repository: Repository, options: BackupSessionOptions): Promise<BackupSession> {
-  const { id, zstdLevel = DEFAULT_ZSTD_LEVEL, bandwidthLimitBytesPerSecond = 0 } = options;
-  if (!isTimeSeconds(id.timeSeconds)) {
-    throw new VzvaultError('E_ARGUMENT_INVALID', `${String(id.timeSeconds)} is not a time that a snapshot can have`);
+  const { id, zstdLevel = DEFAULT_ZSTD_LEVEL, bandwidthLimitBytesPerSecond = 0, sharing } = options;
+  let session = options.session ?? null;
+  try {
+    if (!isTimeSeconds(id.timeSeconds)) {
+      throw new VzvaultError('E_ARGUMENT_INVALID', `${String(id.timeSeconds)} is not a time that a snapshot can have`);
+    }
+    if (!(await repository.snapshots.isFree(id))) {
+      throw new VzvaultError('E_NAME_TAKEN', `there is a snapshot ${formatSnapshotId(id)} already`);
+    }
+    repository.access.require();
+    session ??= await WriterSession.open(repository.blobs, repository.sealer, sharing, { snapshot: id, roots: [] });
+    const { id: sessionId } = session;
+    const store: ChunkStore = await repository.openStore();
+    await store.refresh();
+    crashPoint('backup-started');
+    const writer = await session.openWriter((excludedPacks) =>
+      store.writer({ zstdLevel, bandwidthLimitBytesPerSecond, sessionId, excludedPacks }),
+    );
+    return new BackupSession(repository, options, session, writer);
+  } catch (error) {
+    await session?.end().catch(ignore);
+    throw error;
   }
-  if (!(await repository.snapshots.isFree(id))) {
-    throw new VzvaultError('E_NAME_TAKEN', `there is a snapshot ${formatSnapshotId(id)} already`);
-  }
-  const store: ChunkStore = await repository.openStore();
-  await store.refresh();
-  crashPoint('backup-started');
-  return new BackupSession(repository, options, await store.writer({ zstdLevel, bandwidthLimitBytesPerSecond }));
 }
 
 export class BackupSession {
@@ -105,10 +123,11 @@ export class BackupSession {
   readonly #archives = new Map<string, ArchiveBackupResult | null>();
   readonly #files = new Map<string, Buffer>();
 
-  /** Use `beginBackup`. Owns `writer`. */
+  /** Use `beginBackup`. Owns `session` and `writer`. */
   constructor(
     private readonly repository: Repository,
     private readonly options: BackupSessionOptions,
+    private readonly session: WriterSession,
     private readonly writer: SnapshotWriter,
   ) {}
 
@@ -127,7 +146,7 @@ export class BackupSession {
     const { name, incremental = null, discard = false, ...rest } = request;
     const { chunkSizeBytes } = this.repository.config;
     return await this.#store(name, this.#volumes, () =>
-      this.writer.backupVolume({ ...rest, incremental, discard, chunkSizeBytes }, control),
+      this.writer.backupVolume({ ...rest, incremental, discard, chunkSizeBytes }, this.#controlOf(control)),
     );
   }
 
@@ -136,7 +155,7 @@ export class BackupSession {
     this.#require('open', 'backing up an archive');
     this.#requireNewName(request.name, this.#archives);
     const { name, fd } = request;
-    return await this.#store(name, this.#archives, () => this.writer.backupArchive({ fd }, control));
+    return await this.#store(name, this.#archives, () => this.writer.backupArchive({ fd }, this.#controlOf(control)));
   }
 
   /** Stores a configuration with the snapshot, byte for byte. */
@@ -169,6 +188,14 @@ export class BackupSession {
     this.#state = 'aborted';
     await this.writer.close();
     await this.#committing;
+    // Where it cannot be removed a collection ends it.
+    await this.session.end().catch(ignore);
+  }
+
+  /** Stops also where the session is fenced: nothing could be committed. */
+  #controlOf<Progress>(control: JobControl<Progress> | undefined): JobControl<Progress> {
+    const { signal } = this.session;
+    return { ...control, signal: control?.signal === undefined ? signal : AbortSignal.any([control.signal, signal]) };
   }
 
   /** Runs what stores a volume or archive; the name is taken from then on. */
@@ -181,7 +208,7 @@ export class BackupSession {
       return result;
     } catch (error) {
       if (this.#is('open')) this.#state = 'spoiled';
-      throw error;
+      throw this.session.signal.aborted ? abortReason(this.session.signal) : error;
     }
   }
 
@@ -194,11 +221,12 @@ export class BackupSession {
       if (!this.#is('committing'))
         throw new VzvaultError('E_CANCELLED', `the backup ${formatSnapshotId(this.id)} was given up`);
       const document = this.#document(addedBytes);
-      await this.repository.snapshots.commit(document);
+      await this.session.commit(() => this.repository.snapshots.commit(document));
       crashPoint('snapshot-committed');
       this.#state = 'committed';
       // All that it could still clean lies in tmp/ and counts as absent; the snapshot is there whether or not it succeeds.
       await this.writer.close().catch(ignore);
+      await this.session.end().catch(ignore);
       const { stats, volumes, archives } = document;
       return { id: this.id, sizeBytes: logicalBytes(document), stats, volumes, archives };
     } catch (error) {

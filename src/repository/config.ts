@@ -16,33 +16,50 @@ export const FORMAT = 1;
 export const CHUNK_SIZES = [256 * KIB, 512 * KIB, 1024 * KIB, 4096 * KIB] as const;
 export const DEFAULT_CHUNK_SIZE_BYTES = 512 * KIB;
 
+const SUITES: ReadonlySet<string> = new Set(['none', 'aes-256-gcm']);
+
 export interface RepositoryConfig {
   readonly repositoryId: string;
   readonly createdAtSeconds: number;
   readonly chunkSizeBytes: number;
-  readonly suite: 'none';
+  readonly suite: 'none' | 'aes-256-gcm';
+  /** Of the repository's secret; null where it is not encrypted. */
+  readonly keyFingerprint: string | null;
 }
 
-const configSchema = z.object({
+const commonFields = {
   repositoryId: z.string().regex(/^[0-9a-f]{32}$/),
   createdAt: z.string().refine((text) => parseIsoTime(text) !== null, 'not a UTC time'),
   chunkSizeBytes: z.number().refine(isChunkSize, 'not a chunk size'),
-  hash: z.literal('sha256'),
-  suite: z.literal('none'),
-  keyFingerprint: z.null(),
-});
+};
+
+const configSchema = z.discriminatedUnion('suite', [
+  z.object({ ...commonFields, hash: z.literal('sha256'), suite: z.literal('none'), keyFingerprint: z.null() }),
+  z.object({
+    ...commonFields,
+    hash: z.literal('hmac-sha256'),
+    suite: z.literal('aes-256-gcm'),
+    keyFingerprint: z.string().regex(/^[0-9a-f]{32}$/),
+  }),
+]);
 
 export function isChunkSize(bytes: number): boolean {
   return (CHUNK_SIZES as readonly number[]).includes(bytes);
 }
 
-/** The config of a new repository; E_ARGUMENT_INVALID for a chunk size that format 1 does not have. */
-export function newConfig(options: { chunkSizeBytes: number; createdAtSeconds: number }): RepositoryConfig {
+/** The config of a new repository, encrypted where there is a fingerprint; E_ARGUMENT_INVALID for a chunk size that format 1 does not have. */
+export function newConfig(options: {
+  chunkSizeBytes: number;
+  createdAtSeconds: number;
+  keyFingerprint?: string | null;
+}): RepositoryConfig {
   if (!isChunkSize(options.chunkSizeBytes)) {
     const choices = CHUNK_SIZES.map((size) => formatBytes(size)).join(', ');
     throw new VzvaultError('E_ARGUMENT_INVALID', `the chunk size must be one of ${choices}`);
   }
-  return { repositoryId: randomId(), suite: 'none', ...options };
+  const { chunkSizeBytes, createdAtSeconds, keyFingerprint = null } = options;
+  const suite = keyFingerprint === null ? 'none' : 'aes-256-gcm';
+  return { repositoryId: randomId(), createdAtSeconds, chunkSizeBytes, suite, keyFingerprint };
 }
 
 export function encodeConfig(config: RepositoryConfig): Buffer {
@@ -51,9 +68,9 @@ export function encodeConfig(config: RepositoryConfig): Buffer {
     repositoryId: config.repositoryId,
     createdAt: formatIsoTime(config.createdAtSeconds),
     chunkSizeBytes: config.chunkSizeBytes,
-    hash: 'sha256',
+    hash: config.suite === 'none' ? 'sha256' : 'hmac-sha256',
     suite: config.suite,
-    keyFingerprint: null,
+    keyFingerprint: config.keyFingerprint,
   });
   return Buffer.from(`${line}\n${checksumOf(line)}\n`, 'utf8');
 }
@@ -75,13 +92,13 @@ export function decodeConfig(bytes: Buffer, where: string): RepositoryConfig {
   }
   if (rest !== '' || more.length > 0) throw invalid(where, 'it does not have exactly two lines');
   if (checksum !== checksumOf(line)) throw invalid(where, 'its checksum does not match');
-  if (typeof fields['suite'] === 'string' && fields['suite'] !== 'none') {
+  if (typeof fields['suite'] === 'string' && !SUITES.has(fields['suite'])) {
     throw new VzvaultError('E_SUITE_UNKNOWN', `${where} asks for the suite '${fields['suite']}'`);
   }
   const parsed = configSchema.safeParse(fields);
   if (!parsed.success) throw invalid(where, z.prettifyError(parsed.error));
-  const { repositoryId, createdAt, chunkSizeBytes, suite } = parsed.data;
-  return { repositoryId, createdAtSeconds: parseIsoTime(createdAt) ?? 0, chunkSizeBytes, suite };
+  const { repositoryId, createdAt, chunkSizeBytes, suite, keyFingerprint } = parsed.data;
+  return { repositoryId, createdAtSeconds: parseIsoTime(createdAt) ?? 0, chunkSizeBytes, suite, keyFingerprint };
 }
 
 function parseObject(line: string, where: string): Record<string, unknown> {

@@ -8,6 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { VzvaultError } from '../lib/errors.js';
+import { storageKeyFile, type StorageWithKey } from './keys/storage-key.js';
 import type { StorageLocation } from './repository.js';
 
 export const STORAGE_CONFIG_PATH = '/etc/pve/storage.cfg';
@@ -49,7 +50,7 @@ export function parseStorageConfig(text: string): StorageSection[] {
  */
 export function locateStore(store: string, storageConfigPath = STORAGE_CONFIG_PATH): StorageLocation {
   if (store === '') throw new VzvaultError('E_ARGUMENT_INVALID', 'the storage is empty; name its id or its path');
-  const section = STORAGE_ID.test(store) ? findSection(store, storageConfigPath) : undefined;
+  const section = findSection(store, storageConfigPath);
   if (section === undefined) return { path: resolve(store) };
   if (section.type !== 'vzvault') {
     throw new VzvaultError('E_UNSUPPORTED', `the storage ${store} is of type ${section.type}, not vzvault`);
@@ -57,7 +58,31 @@ export function locateStore(store: string, storageConfigPath = STORAGE_CONFIG_PA
   const path = section.properties.get('path');
   if (path === undefined)
     throw new VzvaultError('E_PATH_MISSING', `the storage ${store} has no path in ${storageConfigPath}`);
-  return { path, isMountpoint: mountpointOf(section.properties.get('is_mountpoint')) };
+  const isMountpoint = mountpointOf(section.properties.get('is_mountpoint'));
+  if (!section.properties.has('encryption-key')) return { path, isMountpoint };
+  return { path, isMountpoint, unlocking: { keyFile: storageKeyFile(section.id), mustBeEncrypted: true } };
+}
+
+/** What the section of a storage id says under `prune-backups`; undefined where it does not, and for a path. */
+export function retentionOfStore(store: string, storageConfigPath = STORAGE_CONFIG_PATH): string | undefined {
+  return findSection(store, storageConfigPath)?.properties.get('prune-backups');
+}
+
+/** The storages of our type that a node uses: those that are not disabled, and not left to other nodes (pve-storage Storage.pm, storage_check_enabled). */
+export function storagesOfNode(text: string, node: string): StorageWithKey[] {
+  return parseStorageConfig(text).flatMap(({ type, id, properties }) => {
+    const path = properties.get('path');
+    if (type !== 'vzvault' || path === undefined || isFlagSet(properties.get('disable'))) return [];
+    const nodes = properties.get('nodes')?.split(/[,;\s]+/);
+    if (nodes?.includes(node) === false) return [];
+    const isMountpoint = mountpointOf(properties.get('is_mountpoint'));
+    return [{ id, path, isMountpoint, encryptionKey: properties.get('encryption-key') }];
+  });
+}
+
+/** A flag without a value is set (pve-common SectionConfig.pm, check_value). */
+function isFlagSet(value: string | undefined): boolean {
+  return value !== undefined && !FALSE.test(value);
 }
 
 /** pve-storage DirPlugin.pm, parse_is_mountpoint. */
@@ -67,6 +92,7 @@ function mountpointOf(value = ''): string {
 }
 
 function findSection(id: string, storageConfigPath: string): StorageSection | undefined {
+  if (!STORAGE_ID.test(id)) return undefined;
   let text: string;
   try {
     text = readFileSync(storageConfigPath, 'utf8');

@@ -9,6 +9,7 @@ import { formatGuest, formatSnapshotId, type SnapshotId } from '../lib/guest.js'
 import { mountLimits } from '../lib/limits.js';
 import { formatIsoTime } from '../lib/time.js';
 import { snapshotNodes, type MountNode } from './mount-spec.js';
+import type { SnapshotDocument } from './snapshot-document.js';
 import { resolveSnapshot } from './snapshot-reference.js';
 import type { SnapshotEntry, Snapshots } from './snapshots.js';
 
@@ -21,17 +22,22 @@ export async function oneSnapshot(snapshots: Snapshots, reference: string, leftO
   return snapshotNodes(await snapshots.read(id), '', await readLog(snapshots, id, leftOut));
 }
 
-/** The nodes of all that can be read, each below `qemu/100/2026-11-22T04:17:14Z/`. E_SNAPSHOT_MISSING where there are none. */
-export async function allNodes(snapshots: Snapshots, leftOut: LeftOut): Promise<MountNode[]> {
+/** The nodes of all of `entries` that can be read, each below `qemu/100/2026-11-22T04:17:14Z/`. E_SNAPSHOT_MISSING where there are none. */
+export async function allNodes(
+  snapshots: Snapshots,
+  leftOut: LeftOut,
+  entries: readonly SnapshotEntry[],
+): Promise<MountNode[]> {
   const nodes: MountNode[] = [];
   let roomBytes: number = mountLimits.logBytes;
   let logsLeftOut = 0;
-  for (const { id, damage, hasLog } of (await snapshots.list()).sort(newestFirst)) {
+  for (const { id, damage, hasLog } of [...entries].sort(newestFirst)) {
     if (damage !== null) {
       leftOut(`${formatSnapshotId(id)}: ${damage}`);
       continue;
     }
-    const document = await snapshots.read(id);
+    const document = await readIfThere(snapshots, id);
+    if (document === null) continue;
     const isShown = hasLog && roomBytes > 0;
     const log = isShown ? await readLog(snapshots, id, leftOut) : null;
     roomBytes -= log?.length ?? 0;
@@ -41,6 +47,14 @@ export async function allNodes(snapshots: Snapshots, leftOut: LeftOut): Promise<
   if (nodes.length === 0) throw new VzvaultError('E_SNAPSHOT_MISSING', 'there is nothing to mount');
   if (logsLeftOut > 0) leftOut(`the logs of the ${logsLeftOut} oldest snapshots that have one: they are too many`);
   return nodes;
+}
+
+/** Null where it was removed since it was listed. */
+async function readIfThere(snapshots: Snapshots, id: SnapshotId): Promise<SnapshotDocument | null> {
+  return await snapshots.read(id).catch((error: unknown) => {
+    if (error instanceof VzvaultError && error.code === 'E_SNAPSHOT_MISSING') return null;
+    throw error;
+  });
 }
 
 function newestFirst(a: SnapshotEntry, b: SnapshotEntry): number {

@@ -6,6 +6,8 @@
  */
 
 import type { StreamMap } from '../engine/types.js';
+import { wipe } from './keys/key-material.js';
+import type { Repository } from './repository.js';
 import type { SnapshotDocument } from './snapshot-document.js';
 
 /** An archive as a mount needs it: its two streams. */
@@ -41,7 +43,50 @@ export interface MountSpec {
   readonly cacheBytes?: number;
   /** Whether other users than the one who mounts may look in. */
   readonly allowOther: boolean;
+  /** Of an encrypted repository: its secret, and the fingerprint that it must have. */
+  readonly key?: { readonly secret: Buffer; readonly fingerprint: string } | undefined;
   readonly nodes: readonly MountNode[];
+}
+
+/** What stands in the spec of every mount of a repository; the secret in it is a copy, the caller's to wipe. E_KEY_MISSING, E_KEY_WRONG. */
+export function repositorySpec({
+  path,
+  cacheDirectory,
+  config,
+  access,
+}: Pick<Repository, 'path' | 'cacheDirectory' | 'config' | 'access'>): Pick<
+  MountSpec,
+  'version' | 'repository' | 'cacheDirectory' | 'key'
+> {
+  const { secret } = access;
+  const { keyFingerprint: fingerprint } = config;
+  const key = secret === null || fingerprint === null ? undefined : { secret: Buffer.from(secret), fingerprint };
+  return { version: 1, repository: path, cacheDirectory, key };
+}
+
+/** The spec as vzvault-fuse reads it; to be wiped once it was sent. The key never becomes a string, which could not be. */
+export function encodeMountSpec({ key, ...rest }: MountSpec): Buffer {
+  const text = JSON.stringify({ ...rest, keyFingerprint: key?.fingerprint });
+  if (key === undefined) return Buffer.from(text, 'utf8');
+  const secret = base64Bytes(key.secret);
+  const bytes = Buffer.concat([Buffer.from('{"key":"'), secret, Buffer.from('",'), Buffer.from(text.slice(1), 'utf8')]);
+  wipe(secret);
+  return bytes;
+}
+
+const BASE64_DIGITS = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/', 'ascii');
+
+/** RFC 4648, section 4, as bytes. */
+function base64Bytes(bytes: Buffer): Buffer {
+  const padding = (3 - (bytes.length % 3)) % 3;
+  const padded = Buffer.concat([bytes], bytes.length + padding);
+  const text = Buffer.alloc((padded.length / 3) * 4, '=');
+  for (let at = 0; at < text.length - padding; at += 1) {
+    const group = padded.readUIntBE(Math.floor(at / 4) * 3, 3);
+    text[at] = BASE64_DIGITS[(group >> (18 - 6 * (at % 4))) & 63] ?? 0;
+  }
+  wipe(padded);
+  return text;
 }
 
 /** The file that shows a volume. */

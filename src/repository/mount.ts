@@ -13,7 +13,8 @@ import type { Readable, Writable } from 'node:stream';
 import { abortReason, pause, withDeadline } from '../lib/deadline.js';
 import { isErrorCode, VzvaultError } from '../lib/errors.js';
 import { mountLimits } from '../lib/limits.js';
-import type { MountSpec } from './mount-spec.js';
+import { wipe } from './keys/key-material.js';
+import { encodeMountSpec, type MountSpec } from './mount-spec.js';
 
 const PROGRAM = 'vzvault-fuse';
 
@@ -120,7 +121,10 @@ function sendSpec(child: ChildProcess, spec: MountSpec): void {
   const pipe = child.stdio[3] as Writable;
   // A program that ended early breaks the pipe; what it said is the better error.
   pipe.on('error', () => undefined);
-  pipe.end(JSON.stringify(spec));
+  const bytes = encodeMountSpec(spec);
+  pipe.end(bytes, () => {
+    wipe(bytes);
+  });
 }
 
 function followLog(child: ChildProcess, log: MountLog): void {

@@ -15,6 +15,11 @@ import { repositoryLimits } from '../lib/limits.js';
 import type { BlobStore } from './blob-store.js';
 import { cacheDirectoryOf, processCacheEnvironment } from './cache-directory.js';
 import { DEFAULT_CHUNK_SIZE_BYTES, decodeConfig, encodeConfig, newConfig, type RepositoryConfig } from './config.js';
+import type { Protector } from './keys/key-document.js';
+import { KeyDocuments, KEYS_DIRECTORY } from './keys/key-documents.js';
+import { fingerprintOfSecret, randomKey, wipe } from './keys/key-material.js';
+import { RepositoryAccess } from './keys/repository-access.js';
+import type { Unlocking } from './keys/unlock.js';
 import { Snapshots } from './snapshots.js';
 
 /** The repository's directory below a storage's path. */
@@ -23,19 +28,26 @@ const CONFIG = 'config';
 const DIRECTORIES = ['packs', 'index', 'snapshots', 'sessions', 'tmp'];
 
 /** What of the engine this layer needs. */
-export type RepositoryEngine = Pick<Engine, 'openDirectory' | 'openStore' | 'sealDocument' | 'openDocument'>;
+export type RepositoryEngine = Pick<
+  Engine,
+  'openDirectory' | 'openStore' | 'loadKey' | 'sealDocument' | 'openDocument'
+>;
 
 export interface StorageLocation {
   /** Absolute: a storage's path (the repository is in `vzvault/` below it) or the directory of a repository itself. */
   readonly path: string;
   /** PVE's is_mountpoint: '' (the default) no, 'yes' the path itself, or the absolute path that must be a mount point. */
   readonly isMountpoint?: string;
+  /** How an encrypted repository is opened. Without it only what shows without a key can be seen. */
+  readonly unlocking?: Unlocking;
 }
 
 export interface CreateOptions {
   /** 512 KiB where it is not given. */
   readonly chunkSizeBytes?: number | undefined;
   readonly createdAtSeconds: number;
+  /** What shall open it: the repository is encrypted. Null (the default): it is not. */
+  readonly protector?: Protector | null;
 }
 
 export class Repository {
@@ -48,13 +60,28 @@ export class Repository {
     private readonly engine: RepositoryEngine,
     private readonly directory: BlobStore,
     readonly config: RepositoryConfig,
+    /** Owned. */
+    readonly access: RepositoryAccess = RepositoryAccess.plain(engine),
   ) {
-    this.snapshots = new Snapshots(directory, engine, config.repositoryId);
+    this.snapshots = new Snapshots(directory, access, config.repositoryId);
   }
 
   /** The repository's own directory (with `config` in it), absolute. */
   get path(): string {
     return this.directory.path;
+  }
+
+  /** What all files but chunks are reached through. Closed with the repository. */
+  get blobs(): BlobStore {
+    return this.directory;
+  }
+
+  get sealer(): Pick<Engine, 'sealDocument' | 'openDocument'> {
+    return this.engine;
+  }
+
+  get keys(): KeyDocuments {
+    return new KeyDocuments(this.directory, this.config.repositoryId);
   }
 
   get cacheDirectory(): string {
@@ -65,8 +92,9 @@ export class Repository {
     return this.directory.space();
   }
 
-  /** Makes a file and removes it again, so that a backup fails at its beginning: E_READ_ONLY, E_NO_SPACE, E_PERMISSION. */
+  /** Makes a file and removes it again, so that a backup fails at its beginning: E_READ_ONLY, E_NO_SPACE, E_PERMISSION, E_KEY_MISSING, E_KEY_WRONG. */
   async requireWritable(): Promise<void> {
+    this.access.require();
     const name = `tmp/${randomId()}`;
     await this.directory.putIfAbsent(name, Buffer.from('a probe'));
     await this.directory.remove(name);
@@ -90,6 +118,7 @@ export class Repository {
     this.#closed = true;
     const store = await this.#store?.catch(() => null);
     await store?.close();
+    this.access.close();
     this.directory.close();
   }
 
@@ -100,7 +129,7 @@ export class Repository {
         cause,
       });
     });
-    const store = await this.engine.openStore({ path: this.path, cacheDirectory });
+    const store = await this.engine.openStore({ path: this.path, cacheDirectory, key: this.access.key });
     // It went by the path, the documents go through our directory: what was mounted over the path meanwhile would part data and snapshot.
     try {
       const found = await withDirectory(this.engine, this.path, readConfig);
@@ -122,8 +151,10 @@ export async function createRepository(
   location: StorageLocation,
   options: CreateOptions,
 ): Promise<Repository> {
-  const { chunkSizeBytes = DEFAULT_CHUNK_SIZE_BYTES, createdAtSeconds } = options;
-  const config = newConfig({ chunkSizeBytes, createdAtSeconds });
+  const { chunkSizeBytes = DEFAULT_CHUNK_SIZE_BYTES, createdAtSeconds, protector = null } = options;
+  const secret = protector === null ? null : randomKey();
+  const keyFingerprint = secret === null ? null : fingerprintOfSecret(secret);
+  const config = newConfig({ chunkSizeBytes, createdAtSeconds, keyFingerprint });
   await withDirectory(engine, location.path, async (storage) => {
     await requireMounted(storage, location);
     const found = await findRepository(storage);
@@ -134,20 +165,35 @@ export async function createRepository(
   try {
     await refuseOrphans(directory);
     for (const name of DIRECTORIES) await directory.makeDirectories(name);
-    await directory.putIfAbsent(CONFIG, encodeConfig(config)).catch((error: unknown) => {
-      if (error instanceof VzvaultError && error.code === 'E_NAME_TAKEN') throw repositoryExists(directory.path);
+    if (secret === null || protector === null) {
+      await putConfig(directory, config);
+      return new Repository(engine, directory, config);
+    }
+    // Before the config: a repository that is there can be opened.
+    const keys = new KeyDocuments(directory, config.repositoryId);
+    const openedBy = await keys.add(secret, protector, createdAtSeconds);
+    await putConfig(directory, config).catch(async (error: unknown) => {
+      await directory.remove(`${KEYS_DIRECTORY}/${openedBy}`).catch(() => false);
       throw error;
     });
-    return new Repository(engine, directory, config);
+    return new Repository(engine, directory, config, RepositoryAccess.by(engine, { secret, openedBy }));
   } catch (error) {
+    wipe(secret);
     directory.close();
     throw error;
   }
 }
 
+async function putConfig(directory: BlobStore, config: RepositoryConfig): Promise<void> {
+  await directory.putIfAbsent(CONFIG, encodeConfig(config)).catch((error: unknown) => {
+    if (error instanceof VzvaultError && error.code === 'E_NAME_TAKEN') throw repositoryExists(directory.path);
+    throw error;
+  });
+}
+
 /**
- * Opens the repository of a storage. E_PATH_MISSING, E_NOT_MOUNTED, E_REPOSITORY_MISSING, E_FORMAT_UNKNOWN, E_SUITE_UNKNOWN,
- * E_CONFIG_INVALID.
+ * Opens the repository of a storage, an encrypted one also where its key is not at hand (`access.problem` says why). E_PATH_MISSING,
+ * E_NOT_MOUNTED, E_REPOSITORY_MISSING, E_FORMAT_UNKNOWN, E_SUITE_UNKNOWN, E_SUITE_MISMATCH, E_CONFIG_INVALID.
  */
 export async function openRepository(engine: RepositoryEngine, location: StorageLocation): Promise<Repository> {
   const path = await withDirectory(engine, location.path, async (storage) => {
@@ -157,7 +203,9 @@ export async function openRepository(engine: RepositoryEngine, location: Storage
   if (path === null) throw repositoryMissing(location.path);
   const directory = engine.openDirectory(path);
   try {
-    return new Repository(engine, directory, await readConfig(directory));
+    const config = await readConfig(directory);
+    const access = await RepositoryAccess.find(engine, directory, config, location.unlocking);
+    return new Repository(engine, directory, config, access);
   } catch (error) {
     directory.close();
     throw error;

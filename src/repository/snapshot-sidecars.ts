@@ -5,14 +5,13 @@
  * A sidecar is written only beside a snapshot that exists; one that was removed while we wrote leaves nothing behind.
  */
 
-import type { DocumentKind, Engine } from '../engine/types.js';
+import type { DocumentKind } from '../engine/types.js';
 import { VzvaultError } from '../lib/errors.js';
 import { formatSnapshotId, snapshotDirectory, type SnapshotId } from '../lib/guest.js';
 import { repositoryLimits } from '../lib/limits.js';
 import type { BlobStore } from './blob-store.js';
+import type { DocumentSealer } from './keys/repository-access.js';
 import { decodeVerifyState, encodeVerifyState, type VerifyState } from './verify-state.js';
-
-export type DocumentSealer = Pick<Engine, 'sealDocument' | 'openDocument'>;
 
 /** Kinds of documents that lie beside a snapshot, under the name of their kind. */
 type SidecarKind = Exclude<DocumentKind, 'snapshot'>;
@@ -33,8 +32,9 @@ export class SnapshotSidecars {
     return await this.#notes(id);
   }
 
-  /** For listings, which damaged notes must not break. */
+  /** For listings, which damaged notes, or encrypted ones, must not break. */
   async notesOrEmpty(id: SnapshotId): Promise<string> {
+    if (this.sealer.problem !== null) return '';
     try {
       return await this.#notes(id);
     } catch (error) {
@@ -90,8 +90,9 @@ export class SnapshotSidecars {
     return await this.#verifyState(id);
   }
 
-  /** For listings: a state that cannot be read counts as damaged, since it may have said so. */
+  /** For listings: a state that cannot be read counts as damaged, since it may have said so; without the key there is none. */
   async verifyStateOrDamaged(id: SnapshotId): Promise<ListedVerifyState | null> {
+    if (this.sealer.problem !== null) return null;
     try {
       return await this.#verifyState(id);
     } catch (error) {
@@ -118,8 +119,9 @@ export class SnapshotSidecars {
   async #read(id: SnapshotId, kind: SidecarKind, maxBytes: number): Promise<Buffer | null> {
     const doing = `reading the ${kind} of ${formatSnapshotId(id)}`;
     try {
-      const sealed = await this.store.read(sidecar(id, kind), maxBytes);
-      return sealed === null ? null : this.sealer.openDocument(kind, sealed);
+      const name = sidecar(id, kind);
+      const sealed = await this.store.read(name, maxBytes);
+      return sealed === null ? null : this.sealer.openDocument(kind, sealed, name);
     } catch (error) {
       if (!(error instanceof VzvaultError)) throw error;
       // The only argument that can be unacceptable is the length of what was found.
@@ -130,7 +132,7 @@ export class SnapshotSidecars {
 
   async #write(id: SnapshotId, kind: SidecarKind, plain: Buffer): Promise<void> {
     const name = sidecar(id, kind);
-    await this.store.replace(name, this.sealer.sealDocument(kind, plain));
+    await this.store.replace(name, this.sealer.sealDocument(kind, plain, name));
     await this.#requireStillThere(id, name);
   }
 

@@ -2,7 +2,8 @@
  * The snapshots of one repository: what there is, what each says, how one comes to be and goes (docs/format.md, "The directory").
  *
  * Invariants: `snapshot` is written once, and its creation is the commit; whoever sees it may rely on all it refers to. A
- * directory without it (a removal that was cut short, a commit that never happened) is no snapshot and is not listed. A
+ * directory without it (a removal that was cut short, a commit that never happened), or with a tombstone in its place, is no snapshot and
+ * is not listed. A
  * snapshot whose document cannot be read is listed as damaged: hiding it would hide the damage.
  *
  * Documents never change, so what was read of them is kept (without the files); a further listing costs the listing of directories
@@ -25,14 +26,18 @@ import {
   type SnapshotId,
 } from '../lib/guest.js';
 import { repositoryLimits } from '../lib/limits.js';
+import type { MapRoot } from '../engine/types.js';
 import type { BlobStore } from './blob-store.js';
+import type { DocumentSealer } from './keys/repository-access.js';
+import { rootsOf } from './sessions/map-root.js';
+import { isNameBuried, isTombstone } from './sessions/tombstone.js';
 import {
   decodeSnapshotDocument,
   encodeSnapshotDocument,
   logicalBytes,
   type SnapshotDocument,
 } from './snapshot-document.js';
-import { snapshotMissing, SnapshotSidecars, type DocumentSealer, type ListedVerifyState } from './snapshot-sidecars.js';
+import { snapshotMissing, SnapshotSidecars, type ListedVerifyState } from './snapshot-sidecars.js';
 
 /** A document without the bytes of its files. */
 export interface SnapshotSummary extends Omit<SnapshotDocument, 'files'> {
@@ -43,9 +48,9 @@ export interface SnapshotSummary extends Omit<SnapshotDocument, 'files'> {
 
 export interface SnapshotEntry {
   readonly id: SnapshotId;
-  /** Null where the document is damaged. */
+  /** Null where the document is damaged, or cannot be read without the repository's key. */
   readonly summary: SnapshotSummary | null;
-  /** What is wrong with the document; null where nothing is. */
+  /** What is wrong with the document; null where nothing is known to be. */
   readonly damage: string | null;
   /** Empty where there are none, or where they cannot be read. */
   readonly notes: string;
@@ -63,6 +68,7 @@ export interface SnapshotFilter {
 export class Snapshots {
   /** Notes, protection, log and verify state of each snapshot. */
   readonly sidecars: SnapshotSidecars;
+  readonly #tombstones = new BoundedCache<string, true>(repositoryLimits.cachedDocuments);
   readonly #cache = new BoundedCache<string, SnapshotSummary>(repositoryLimits.cachedDocuments);
 
   constructor(
@@ -112,8 +118,8 @@ export class Snapshots {
         }
         throw error;
       });
-    if (sealed === null) throw snapshotMissing(id);
-    return decodeSnapshotDocument(openSealed(this.sealer, sealed, doing), id, this.repositoryId);
+    if (sealed === null || isTombstone(sealed)) throw snapshotMissing(id);
+    return decodeSnapshotDocument(this.#open(id, sealed, doing), id, this.repositoryId);
   }
 
   /** Whether the name is free for a commit: no snapshot, and no remains of one, has it. */
@@ -125,18 +131,46 @@ export class Snapshots {
   async latest(guest: Guest): Promise<SnapshotId> {
     const ids = (await this.#times(guest)).sort(compareSnapshotIds).reverse();
     for (const id of ids) {
-      if ((await this.store.status(`${snapshotDirectory(id)}/snapshot`)) !== null) return id;
+      const isThere = (await this.store.status(`${snapshotDirectory(id)}/snapshot`)) !== null;
+      if (isThere && !(await isNameBuried(this.store, id))) return id;
     }
     throw new VzvaultError('E_SNAPSHOT_MISSING', `there is no snapshot of ${formatGuest(guest)} in ${this.store.path}`);
   }
 
-  /** The commit. REQUIRES: all that the document refers to is durable. E_NAME_TAKEN where that second has a snapshot already. */
+  /** What a snapshot refers to; null where there is no such snapshot (any more). E_SNAPSHOT_DAMAGED. */
+  async roots(id: SnapshotId): Promise<MapRoot[] | null> {
+    if ((await this.store.status(`${snapshotDirectory(id)}/snapshot`)) === null) return null;
+    try {
+      const known = this.#cache.get(snapshotDirectory(id));
+      const summary = known ?? summarize(await this.read(id));
+      if (known === undefined) this.#cache.set(snapshotDirectory(id), summary);
+      return rootsOf(summary);
+    } catch (error) {
+      if (error instanceof VzvaultError && error.code === 'E_SNAPSHOT_MISSING') return null;
+      throw error;
+    }
+  }
+
+  /**
+   * The commit. REQUIRES: all that the document refers to is durable. E_NAME_TAKEN where that second has a snapshot already,
+   * E_SESSION_FENCED where nothing may be committed under the name.
+   */
   async commit(document: SnapshotDocument): Promise<void> {
     const plain = encodeSnapshotDocument(document, this.repositoryId);
     // What we would refuse to read must not be written.
     decodeSnapshotDocument(plain, document.id, this.repositoryId);
-    const sealed = this.sealer.sealDocument('snapshot', plain);
-    await this.store.putIfAbsent(`${snapshotDirectory(document.id)}/snapshot`, sealed);
+    const name = `${snapshotDirectory(document.id)}/snapshot`;
+    const sealed = this.sealer.sealDocument('snapshot', plain, name);
+    try {
+      await this.store.putIfAbsent(name, sealed);
+    } catch (error) {
+      if (!(error instanceof VzvaultError) || error.code !== 'E_NAME_TAKEN') throw error;
+      const there = await this.store.read(name, repositoryLimits.sealedDocumentBytes);
+      // The reply to a first attempt, somewhere below, was lost: every document has a salt of its own.
+      if (there?.equals(sealed) === true) return;
+      if (there === null || !isTombstone(there)) throw error;
+      throw new VzvaultError('E_SESSION_FENCED', `committing ${formatSnapshotId(document.id)}: its session was fenced`);
+    }
   }
 
   /**
@@ -147,6 +181,7 @@ export class Snapshots {
     const directory = snapshotDirectory(id);
     const names = await this.#fileNames(id);
     if (!names.has('snapshot')) throw snapshotMissing(id);
+    if (await this.#isSeenBuried(id)) throw snapshotMissing(id);
     if (names.has('protected'))
       throw new VzvaultError('E_SNAPSHOT_PROTECTED', `the snapshot ${formatSnapshotId(id)} cannot be removed`);
     this.#cache.delete(directory);
@@ -156,6 +191,26 @@ export class Snapshots {
     // The snapshot is gone, so this is no failure: NFS keeps a file that somebody still reads in the directory under a name of its own,
     // and a sidecar that is written right now is taken back by whoever writes it.
     await this.store.remove(directory).catch(() => false);
+  }
+
+  /** Opens a sealed snapshot document; the message of what is wrong with it begins with `doing`. */
+  #open(id: SnapshotId, sealed: Buffer, doing: string): Buffer {
+    try {
+      return this.sealer.openDocument('snapshot', sealed, `${snapshotDirectory(id)}/snapshot`);
+    } catch (error) {
+      if (!(error instanceof VzvaultError)) throw error;
+      throw new VzvaultError(error.code, `${doing}: ${error.message}`, { cause: error });
+    }
+  }
+
+  /** Whether it must not be unlinked: a tombstone, or what cannot be told from one. Too long for a tombstone is none. */
+  async #isSeenBuried(id: SnapshotId): Promise<boolean> {
+    const name = `${snapshotDirectory(id)}/snapshot`;
+    const there = await this.store.read(name, repositoryLimits.sealedDocumentBytes).catch((error: unknown) => {
+      if (error instanceof VzvaultError && error.code === 'E_ARGUMENT_INVALID') return Buffer.alloc(0);
+      throw error;
+    });
+    return there === null || isTombstone(there);
   }
 
   async #guests(filter: SnapshotFilter): Promise<Guest[]> {
@@ -189,7 +244,7 @@ export class Snapshots {
   /** Null where there is no such snapshot (any more). */
   async #entry(id: SnapshotId): Promise<SnapshotEntry | null> {
     const names = await this.#fileNames(id);
-    if (!names.has('snapshot')) return null;
+    if (!names.has('snapshot') || this.#tombstones.get(snapshotDirectory(id)) === true) return null;
     const read = await this.#summaryOrDamage(id);
     if (read === null) return null;
     return {
@@ -206,14 +261,19 @@ export class Snapshots {
     const directory = snapshotDirectory(id);
     const cached = this.#cache.get(directory);
     if (cached !== undefined) return { summary: cached, damage: null };
+    if (this.sealer.problem !== null)
+      return (await isNameBuried(this.store, id)) ? null : { summary: null, damage: null };
     try {
       const summary = summarize(await this.read(id));
       this.#cache.set(directory, summary);
       return { summary, damage: null };
     } catch (error) {
       if (!(error instanceof VzvaultError)) throw error;
-      // It was removed meanwhile.
-      if (error.code === 'E_SNAPSHOT_MISSING') return null;
+      // It was removed meanwhile, or is a tombstone, which stays one.
+      if (error.code === 'E_SNAPSHOT_MISSING') {
+        if (await isNameBuried(this.store, id)) this.#tombstones.set(directory, true);
+        return null;
+      }
       // An unreadable sector under one document must not hide all other snapshots.
       if (error.code === 'E_SNAPSHOT_DAMAGED' || error.code === 'E_STORAGE_IO')
         return { summary: null, damage: error.message };
@@ -222,19 +282,9 @@ export class Snapshots {
   }
 }
 
-/** Opens a sealed snapshot document; the message of what is wrong with it begins with `doing`. */
-function openSealed(sealer: DocumentSealer, sealed: Buffer, doing: string): Buffer {
-  try {
-    return sealer.openDocument('snapshot', sealed);
-  } catch (error) {
-    if (!(error instanceof VzvaultError)) throw error;
-    throw new VzvaultError(error.code, `${doing}: ${error.message}`, { cause: error });
-  }
-}
-
 /** What verification has to say of a snapshot, or that its document cannot be read. */
-export function verifyStateOf({ summary, verified }: SnapshotEntry): 'none' | 'ok' | 'damaged' {
-  return summary === null ? 'damaged' : (verified?.state ?? 'none');
+export function verifyStateOf({ damage, verified }: SnapshotEntry): 'none' | 'ok' | 'damaged' {
+  return damage !== null ? 'damaged' : (verified?.state ?? 'none');
 }
 
 function summarize(document: SnapshotDocument): SnapshotSummary {

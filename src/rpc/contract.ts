@@ -53,6 +53,11 @@ const storageMethods = {
     result: z.strictObject({ created: z.boolean(), repositoryId: z.string() }),
     answerWithinMs: patientMs,
   },
+  'storage.unlock': {
+    params: z.strictObject({ storage }),
+    result: z.strictObject({ repositoryId: z.string() }),
+    answerWithinMs: promptMs,
+  },
   'storage.activate': {
     params: z.strictObject({ storage }),
     result: z.strictObject({ repositoryId: z.string() }),

@@ -50,6 +50,11 @@ export const storage = z.strictObject({
     .string()
     .regex(/^[0-9a-f]{32}$/)
     .exactOptional(),
+  /** `encryption-key`: the fingerprint of the key in the storage's key file. */
+  encryptionKey: z
+    .string()
+    .regex(/^[0-9a-f]{32}$/)
+    .exactOptional(),
   /** `vzvault-vm-mechanism`; nbd where it is absent. */
   vmMechanism: vmMechanism.exactOptional(),
 });

@@ -51,7 +51,8 @@ export class RepositoryPool {
         throw error;
       });
       const known = entry.repository;
-      const same = known?.config.repositoryId === found.config.repositoryId && known.path === found.path;
+      const same = known !== null && isSame(known, found);
+      if (same) found.access.close();
       entry.repository = same ? known : found;
       return await work(entry.repository);
     });
@@ -77,8 +78,9 @@ export class RepositoryPool {
         return directory;
       },
       openStore: (options) => engine.openStore(options),
-      sealDocument: (kind, plain) => engine.sealDocument(kind, plain),
-      openDocument: (kind, sealed) => engine.openDocument(kind, sealed),
+      loadKey: (secret) => engine.loadKey(secret),
+      sealDocument: (...args) => engine.sealDocument(...args),
+      openDocument: (...args) => engine.openDocument(...args),
     };
     try {
       // The deadline ends the waiting, not the work: what a listing reads after it is there for the next one.
@@ -107,6 +109,15 @@ export class RepositoryPool {
     entry.directories.set(path, directory);
     return directory;
   }
+}
+
+/** Whether what was remembered of one holds for the other; not where the key came, went or changed. */
+function isSame(known: Repository, found: Repository): boolean {
+  return (
+    known.config.repositoryId === found.config.repositoryId &&
+    known.path === found.path &&
+    known.access.equals(found.access)
+  );
 }
 
 function isIdle(entry: Entry): boolean {

@@ -79,12 +79,20 @@ export class StorageDirectory implements RepositoryDirectory {
     return this.#call((directory) => directory.remove(name));
   }
 
+  move(from: string, to: string): Promise<boolean> {
+    return this.#call((directory) => directory.move(from, to));
+  }
+
   space(): ReturnType<RepositoryDirectory['space']> {
     return this.#call((directory) => directory.space());
   }
 
   isMounted(mountPoint?: string): Promise<boolean> {
     return this.#call((directory) => directory.isMounted(mountPoint ?? this.path));
+  }
+
+  noReplace(): ReturnType<RepositoryDirectory['noReplace']> {
+    return this.#call((directory) => directory.noReplace());
   }
 
   /** Does nothing: handles live as long as somebody holds the directory, not as long as a Repository that was made of it. */

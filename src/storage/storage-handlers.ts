@@ -9,6 +9,8 @@ import { VzvaultError } from '../lib/errors.js';
 import type { SnapshotId } from '../lib/guest.js';
 import { storageLimits } from '../lib/limits.js';
 import { parseVolumeName } from '../lib/volume-name.js';
+import { wipe } from '../repository/keys/key-material.js';
+import { keyOfStorage, locationOfStorage } from '../repository/keys/storage-key.js';
 import { createRepository, type Repository } from '../repository/repository.js';
 import { backupEntryOf, readBackupPage, type BackupEntry, type BackupPage } from './backup-page.js';
 import type { RepositoryPool } from './repository-pool.js';
@@ -19,6 +21,8 @@ export interface StorageSection {
   readonly path: string;
   readonly isMountpoint: string;
   readonly chunkSizeBytes?: number;
+  /** `encryption-key`: the fingerprint of the storage's key; absent where it has none. */
+  readonly encryptionKey?: string;
 }
 
 export interface StorageCall {
@@ -35,20 +39,35 @@ export class StorageHandlers {
     private readonly clock: Clock,
   ) {}
 
+  /** Makes a repository, encrypted where the storage has a key, or joins the one that is there, which that key has to open. */
   async create({ storage }: StorageCall): Promise<{ created: boolean; repositoryId: string }> {
     const options = { timeoutMs: storageLimits.patientMs, doing: `making a repository in ${nameOf(storage)}` };
+    const location = locationOfStorage(storage);
+    const key = storage.encryptionKey === undefined ? null : await keyOfStorage(storage.id);
     try {
-      return await this.pool.withEngine(storage, options, async (engine) => {
-        const created = await createRepository(engine, storage, {
+      return await this.pool.withEngine(location, options, async (engine) => {
+        const created = await createRepository(engine, location, {
           createdAtSeconds: this.clock.nowSeconds(),
-          ...(storage.chunkSizeBytes === undefined ? {} : { chunkSizeBytes: storage.chunkSizeBytes }),
+          chunkSizeBytes: storage.chunkSizeBytes,
+          protector: key === null ? null : { kind: 'key', key, label: `storage ${storage.id}` },
         });
+        created.access.close();
         return { created: true, repositoryId: created.config.repositoryId };
       });
     } catch (error) {
       if (!(error instanceof VzvaultError) || error.code !== 'E_REPOSITORY_EXISTS') throw error;
-      return { created: false, ...(await this.activate({ storage })) };
+      return { created: false, ...(await this.unlock({ storage })) };
+    } finally {
+      wipe(key);
     }
+  }
+
+  /** Whether the storage's key opens the repository: E_KEY_MISSING, E_KEY_WRONG, E_SUITE_MISMATCH where it does not. */
+  unlock({ storage }: StorageCall): Promise<{ repositoryId: string }> {
+    return this.#promptly(storage, 'trying the key of', async (repository) => {
+      repository.access.require();
+      return { repositoryId: repository.config.repositoryId };
+    });
   }
 
   activate({ storage }: StorageCall): Promise<{ repositoryId: string }> {
@@ -97,7 +116,7 @@ export class StorageHandlers {
 
   free({ storage, volume }: VolumeCall): Promise<Record<string, never>> {
     const options = { timeoutMs: storageLimits.patientMs, doing: `removing ${volume} from ${nameOf(storage)}` };
-    return this.pool.withRepository(storage, options, async ({ snapshots }) => {
+    return this.pool.withRepository(locationOfStorage(storage), options, async ({ snapshots }) => {
       await snapshots.remove(snapshotOf(volume));
       return {};
     });
@@ -112,7 +131,7 @@ export class StorageHandlers {
 
   #promptly<T>(storage: StorageSection, doing: string, work: (repository: Repository) => Promise<T>): Promise<T> {
     const options = { timeoutMs: storageLimits.promptMs, doing: `${doing} ${nameOf(storage)}` };
-    return this.pool.withRepository(storage, options, work);
+    return this.pool.withRepository(locationOfStorage(storage), options, work);
   }
 }
 

@@ -1,29 +1,22 @@
-/** The container of the golden repository of format 1 against docs/format.md: read from the page alone, and read by the program. */
+/** The containers of the golden repositories of format 1 against docs/format.md: read from the page alone, and read by the program. */
 import assert from 'node:assert/strict';
-import { cpSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
 import { escapePath } from '../../src/commands/tree-path.js';
 import type { MemberContents } from '../support/format-reader.js';
 import { catalogueCuts, dataCuts, LARGE_FILE_BYTES, nodeCuts } from '../support/format-cuts.js';
-import { readRepository } from '../support/format-reader.js';
 import { CATALOGUE, sha256, ZERO_SENTINEL } from '../support/format-records.js';
 import { attributeText, rangesOf, type GoldenArchive, type GoldenMember } from '../support/golden-archives.js';
-import { diskBytes, type GoldenRepository } from '../support/golden-disks.js';
-import { projectRoot } from '../support/project.js';
-import { Station } from '../support/vzvault.js';
+import { diskBytes } from '../support/golden-disks.js';
+import { goldenRepositories, type GoldenFixture } from '../support/golden-fixtures.js';
 
-const fixture = join(projectRoot, 'test/fixtures/format-1');
-const expected = JSON.parse(readFileSync(join(fixture, 'expected.json'), 'utf8')) as GoldenRepository;
 const REFERENCE = 'lxc/101@2026-11-22T06:17:14Z';
 
-function goldenArchive(): GoldenArchive {
+function archiveOf({ expected }: GoldenFixture): GoldenArchive {
   const archive = expected.snapshots.find(({ group }) => group === 'lxc/101')?.archive;
   assert.ok(archive);
   return archive;
 }
-
-const golden = goldenArchive();
 
 /** In one form: what is expected ... */
 function wanted(member: GoldenMember): Record<string, unknown> {
@@ -43,8 +36,18 @@ function found({ mode, bytes, storedBytes, dataOffset: _offset, ...member }: Mem
   return { ...member, mode: mode.toString(8).padStart(4, '0'), sha256: sha256(bytes) };
 }
 
-describe('the archive of the golden repository of format 1, read with nothing but the page', () => {
-  const repository = readRepository(join(fixture, 'vzvault'));
+for (const fixture of goldenRepositories) {
+  describe(`the archive of ${fixture.title}, read with nothing but the page`, () => {
+    readByThePage(fixture);
+  });
+  describe(`the archive of ${fixture.title}, read by the program`, () => {
+    readByTheProgram(fixture);
+  });
+}
+
+function readByThePage(fixture: GoldenFixture): void {
+  const golden = archiveOf(fixture);
+  const repository = fixture.read();
   const [archive, ...others] = repository.snapshots.flatMap(({ archives }) => archives);
   assert.ok(archive);
   const { data, catalogue, members, records } = repository.readArchive(archive);
@@ -77,8 +80,8 @@ describe('the archive of the golden repository of format 1, read with nothing bu
   it('is cut as a writer should', () => {
     const lengths = ({ pieces }: typeof data): number[] => pieces.map(({ lengthBytes }) => lengthBytes);
     const stored = members.map(({ storedBytes }) => storedBytes);
-    assert.deepEqual(lengths(data), dataCuts(data.bytes, stored));
-    assert.deepEqual(lengths(catalogue), catalogueCuts(records));
+    assert.deepEqual(lengths(data), dataCuts(data.bytes, stored, repository.suite));
+    assert.deepEqual(lengths(catalogue), catalogueCuts(records, repository.suite));
     for (const level of [...data.levels, ...catalogue.levels]) {
       const ids = level.flat().map(({ id }) => id);
       assert.deepEqual(
@@ -123,29 +126,25 @@ describe('the archive of the golden repository of format 1, read with nothing bu
       assert.ok(!types.has(CATALOGUE) || !types.has(1));
     }
   });
-});
+}
 
-describe('the archive of the golden repository of format 1, read by the program', () => {
-  interface Listed {
-    readonly path: string;
-    readonly sizeBytes: number;
-    readonly type: string;
-    readonly mode: number;
-    readonly uid: number;
-    readonly gid: number;
-    readonly modifiedSeconds: number;
-    readonly modifiedNanoseconds: number;
-  }
+interface Listed {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly type: string;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly modifiedSeconds: number;
+  readonly modifiedNanoseconds: number;
+}
 
-  function stationWithCopy(t: TestContext): Station {
-    const station = Station.empty(t);
-    cpSync(join(fixture, 'vzvault'), join(station.store, 'vzvault'), { recursive: true });
-    return station;
-  }
+function readByTheProgram(fixture: GoldenFixture): void {
+  const golden = archiveOf(fixture);
 
   it('is listed', async (t) => {
-    const station = stationWithCopy(t);
-    const listed = await station.json<Listed[]>('files', station.store, REFERENCE, '--recursive');
+    const { station, key } = fixture.station(t);
+    const listed = await station.json<Listed[]>('files', station.store, REFERENCE, '--recursive', ...key);
     const byPath = new Map(listed.map((entry) => [entry.path, entry]));
     const first = new Map(golden.members.map((member) => [member.path, member]));
     assert.equal(listed.length, golden.members.length - 1);
@@ -165,13 +164,13 @@ describe('the archive of the golden repository of format 1, read by the program'
   });
 
   it('is copied out byte for byte', async (t) => {
-    const station = stationWithCopy(t);
+    const { station, key } = fixture.station(t);
     const copy = station.path('copy');
-    await station.must('cp', station.store, REFERENCE, '/', copy);
+    await station.must('cp', station.store, REFERENCE, '/', copy, ...key);
     for (const { path, content } of golden.members) {
       if (content === undefined) continue;
       const file = Buffer.concat([Buffer.from(`${copy}/`), Buffer.from(path, 'latin1')]);
       assert.equal(sha256(readFileSync(file)), content.sha256, path);
     }
   });
-});
+}

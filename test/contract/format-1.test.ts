@@ -1,19 +1,14 @@
 /**
- * The golden repository of format 1 against docs/format.md: read from the page alone, and read by the program. What is in the archive of its
- * container is looked at in format-1-archive.test.ts.
+ * The golden repositories of format 1 against docs/format.md: read from the page alone, and read by the program. What is in the archives of their
+ * containers is looked at in format-1-archive.test.ts, what only an encrypted one has in format-1-encrypted.test.ts.
  */
 import assert from 'node:assert/strict';
-import { cpSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
-import { readRepository } from '../support/format-reader.js';
+import { describe, it } from 'node:test';
 import { CATALOGUE, DATA, MAP_NODE, sha256, ZERO_SENTINEL } from '../support/format-records.js';
-import { diskBytes, type GoldenRepository, type GoldenSnapshot } from '../support/golden-disks.js';
-import { projectRoot } from '../support/project.js';
-import { Station } from '../support/vzvault.js';
-
-const fixture = join(projectRoot, 'test/fixtures/format-1');
-const expected = JSON.parse(readFileSync(join(fixture, 'expected.json'), 'utf8')) as GoldenRepository;
+import { diskBytes, type GoldenSnapshot } from '../support/golden-disks.js';
+import { goldenRepositories, type GoldenFixture } from '../support/golden-fixtures.js';
 
 /** What of the program's JSON is looked at. */
 interface Shown {
@@ -23,17 +18,20 @@ interface Verified {
   readonly damages: readonly unknown[];
   readonly packs: number;
   readonly chunks: number;
-  readonly snapshots: readonly unknown[];
+  readonly snapshots: readonly { readonly snapshot: string }[];
 }
 
-function snapshotAt(index: number): GoldenSnapshot {
-  const snapshot = expected.snapshots[index];
-  assert.ok(snapshot);
-  return snapshot;
+for (const golden of goldenRepositories) {
+  describe(`${golden.title}, read with nothing but the page`, () => {
+    readByThePage(golden);
+  });
+  describe(`${golden.title}, read by the program`, () => {
+    readByTheProgram(golden);
+  });
 }
 
-describe('the golden repository of format 1, read with nothing but the page', () => {
-  const repository = readRepository(join(fixture, 'vzvault'));
+function readByThePage({ expected, read }: GoldenFixture): void {
+  const repository = read();
 
   it('has the disks that are expected', () => {
     const found = repository.snapshots.map(({ volumes }) =>
@@ -97,22 +95,17 @@ describe('the golden repository of format 1, read with nothing but the page', ()
     const leaves = new Set(system?.dataChunkOffsets.map((offset) => Math.floor(offset / perLeaf)));
     assert.deepEqual([...leaves], [0, 2]);
   });
-});
+}
 
-describe('the golden repository of format 1, read by the program', () => {
-  function stationWithCopy(t: TestContext): Station {
-    const station = Station.empty(t);
-    cpSync(join(fixture, 'vzvault'), join(station.store, 'vzvault'), { recursive: true });
-    return station;
-  }
-
+function readByTheProgram(golden: GoldenFixture): void {
+  const { expected, read } = golden;
   const nameOf = ({ group, time }: GoldenSnapshot): string => `${group}@${time}`;
   const sizeOf = ({ disks, archive }: GoldenSnapshot): number =>
     disks.reduce((sum, { sizeBytes }) => sum + sizeBytes, archive?.data.sizeBytes ?? 0);
 
   it('is listed and shown', async (t) => {
-    const station = stationWithCopy(t);
-    const listed = await station.json<Record<string, unknown>[]>('list', station.store);
+    const { station, key } = golden.station(t);
+    const listed = await station.json<Record<string, unknown>[]>('list', station.store, ...key);
     const wanted = expected.snapshots.map((snapshot) => ({
       ...{ snapshot: nameOf(snapshot), protected: snapshot.protected, notes: snapshot.notes ?? '' },
       ...{ sizeBytes: sizeOf(snapshot), damage: null },
@@ -124,56 +117,57 @@ describe('the golden repository of format 1, read by the program', () => {
       wanted,
     );
     for (const snapshot of expected.snapshots) {
-      const shown = await station.json<Shown>('show', station.store, nameOf(snapshot));
+      const shown = await station.json<Shown>('show', station.store, nameOf(snapshot), ...key);
       const disks = shown.disks.map(({ name, sizeBytes }) => ({ name, sizeBytes }));
       assert.deepEqual(
         disks,
         snapshot.disks.map(({ name, sizeBytes }) => ({ name, sizeBytes })),
       );
       for (const [name, content] of Object.entries(snapshot.files)) {
-        const { out } = await station.must('show', station.store, nameOf(snapshot), '--file', name);
+        const { out } = await station.must('show', station.store, nameOf(snapshot), '--file', name, ...key);
         assert.equal(out, content);
       }
     }
   });
 
   it('is found intact', async (t) => {
-    const station = stationWithCopy(t);
-    const report = await station.json<Verified>('verify', station.store);
-    const { packs } = readRepository(join(fixture, 'vzvault'));
+    const { station, key } = golden.station(t);
+    const report = await station.json<Verified>('verify', station.store, ...key);
+    const { packs } = read();
     const chunks = [...packs.values()].reduce((sum, { entries }) => sum + entries.length, 0);
     assert.deepEqual(report.damages, []);
     assert.deepEqual([report.packs, report.chunks], [packs.size, chunks]);
+    // In the order in which they were verified last.
     assert.deepEqual(
-      report.snapshots,
+      [...report.snapshots].sort((a, b) => a.snapshot.localeCompare(b.snapshot)),
       expected.snapshots.map((snapshot) => ({ snapshot: nameOf(snapshot), damages: [] })),
     );
   });
 
-  it('has verify states as the page draws them once it was verified, and none before', async (t) => {
-    const station = stationWithCopy(t);
+  it('has verify states as the page draws them once it was verified, and otherwise as before', async (t) => {
+    const { station, key } = golden.station(t);
     const copy = join(station.store, 'vzvault');
-    const states = (): unknown[] => readRepository(copy).snapshots.map(({ verifyState }) => verifyState);
-    assert.deepEqual(states(), [null, null, null]);
-    await station.must('verify', station.store, nameOf(snapshotAt(0)));
-    const [checked, ...others] = readRepository(copy).snapshots.map(({ verifyState }) => verifyState);
-    assert.deepEqual([checked?.state, checked?.message, ...others], ['ok', '', null, null]);
-    const listed = await station.json<Record<string, unknown>[]>('list', station.store);
+    const [, ...before] = read(copy).snapshots.map(({ verifyState }) => verifyState);
+    await station.must('verify', station.store, nameOf(expected.snapshots[0] ?? assert.fail()), ...key);
+    const [checked, ...others] = read(copy).snapshots.map(({ verifyState }) => verifyState);
+    assert.deepEqual([checked?.state, checked?.message], ['ok', '']);
+    assert.deepEqual(others, before);
+    const listed = await station.json<Record<string, unknown>[]>('list', station.store, ...key);
     assert.deepEqual(
       listed.map(({ verifyState }) => verifyState),
-      ['ok', 'none', 'none'],
+      ['ok', before[0]?.state ?? 'none', before[1]?.state ?? 'none'],
     );
   });
 
   it('is restored byte for byte', async (t) => {
-    const station = stationWithCopy(t);
+    const { station, key } = golden.station(t);
     const copy = station.path('copy');
     for (const snapshot of expected.snapshots) {
       for (const { name, sha256: digest } of snapshot.disks) {
-        await station.must('restore', station.store, nameOf(snapshot), '--disk', name, '--to', copy);
+        await station.must('restore', station.store, nameOf(snapshot), '--disk', name, '--to', copy, ...key);
         assert.equal(sha256(readFileSync(copy)), digest, `${nameOf(snapshot)} ${name}`);
         rmSync(copy);
       }
     }
   });
-});
+}

@@ -108,6 +108,23 @@ describe('the reader of the format page refuses a repository', () => {
     }
   });
 
+  it('with a tombstone that is damaged, but takes a whole one for no snapshot', (t) => {
+    const copy = copyOfGolden(t);
+    const before = readRepository(copy).snapshots.length;
+    const [path = ''] = filesOf(copy, 'snapshots').filter((file) => basename(file) === 'snapshot');
+    const plain = Buffer.from(
+      JSON.stringify({ sid: 'a'.repeat(32), by: 'b'.repeat(32), fencedAt: '2026-11-22T04:17:14Z' }),
+    );
+    const header = Buffer.alloc(56, 7);
+    header.write('VZVSEAL\n\x01\0\0\0\x09\0\0\0', 'latin1');
+    header.writeUInt32LE(plain.length, 16);
+    header.writeUInt32LE(plain.length, 20);
+    writeFileSync(path, Buffer.concat([header, plain, digestOf(header, plain)]));
+    assert.equal(readRepository(copy).snapshots.length, before - 1);
+    flip(path, 60);
+    assert.throws(() => read(copy), FormatError);
+  });
+
   it('with a snapshot in the directory of another time or guest', (t) => {
     for (const [from, to] of [
       ['qemu/100/20261122T041714Z', 'qemu/100/20261122T041715Z'],
@@ -133,7 +150,8 @@ describe('the reader of the format page refuses, where all digests match,', () =
 
   const packRules: [string, Change, RegExp][] = [
     ['of an unknown version', (b) => b.writeUInt16LE(2, 8), /unknown version/],
-    ['of an unknown suite', (b) => b.writeUInt16LE(1, 10), /unknown suite/],
+    ['of an unknown suite', (b) => b.writeUInt16LE(2, 10), /unknown suite/],
+    ['of the suite of encrypted repositories', (b) => b.writeUInt16LE(1, 10), /another suite/],
     ['with a reserved field that is set', (b) => b.writeUInt32LE(1, 12), /reserved/],
     ['with a reserved field set in its table', (b) => b.writeUInt16LE(1, tableEnd - 18), /reserved/],
     ['with no entries', (b) => b.writeUInt32LE(0, tableEnd), /number of entries/],
@@ -153,7 +171,7 @@ describe('the reader of the format page refuses, where all digests match,', () =
 
   const segmentRules: [string, Change, RegExp][] = [
     ['of an unknown version', (b) => b.writeUInt16LE(2, 8), /unknown version/],
-    ['with a reserved field that is set', (b) => b.writeUInt8(1, 63), /reserved/],
+    ['of the suite of encrypted repositories', (b) => b.writeUInt16LE(1, 10), /another suite/],
     ['with another number of filter blocks', (b) => b.writeUInt8(9, 24), /filter blocks/],
     ['with no packs', (b) => b.writeUInt32LE(0, 12), /number of packs/],
     ['with more entries than its length has room for', (b) => b.writeUInt8(b.readUInt8(16) + 1, 16), /as long as/],
@@ -169,8 +187,14 @@ describe('the reader of the format page refuses, where all digests match,', () =
     });
   }
 
+  it('nothing of a segment for its salt', () => {
+    const bytes = changed(longest('index'), (b) => b.fill(0xa5, 32, 64));
+    assert.ok(readSegment(bytes, sha256(bytes)).entries.length > 0);
+  });
+
   const documentRules: [string, Change, RegExp][] = [
     ['of another kind', (b) => b.writeUInt8(2, 12), /another kind/],
+    ['of the suite of encrypted repositories', (b) => b.writeUInt16LE(1, 10), /another suite/],
     ['of an unknown codec', (b) => b.writeUInt8(2, 13), /unknown codec/],
     ['with a reserved field that is set', (b) => b.writeUInt8(1, 15), /reserved/],
     ['with another plain length', (b) => b.writeUInt32LE(b.readUInt32LE(16) + 1, 16), /length/],
@@ -188,7 +212,15 @@ describe('the reader of the format page refuses, where all digests match,', () =
   it('a verify state of another form', () => {
     const good = { state: 'damaged', checkedAt: '2026-11-22T04:17:14Z', message: 'why' };
     assert.deepEqual(parseVerifyState(JSON.stringify(good)), good);
-    for (const change of [{ state: 'none' }, { checkedAt: '2026-11-22' }, { message: undefined }]) {
+    for (const missing of ['many', [], [`data:${'ab'.repeat(32)}`]]) {
+      assert.deepEqual(parseVerifyState(JSON.stringify({ ...good, missing })), { ...good, missing });
+    }
+    const wrong = [
+      { missing: 'few' },
+      { missing: ['ab'.repeat(32)] },
+      { missing: Array(129).fill(`data:${'ab'.repeat(32)}`) },
+    ];
+    for (const change of [{ state: 'none' }, { checkedAt: '2026-11-22' }, { message: undefined }, ...wrong]) {
       assert.throws(() => parseVerifyState(JSON.stringify({ ...good, ...change })), /a verify state has an invalid/);
     }
   });

@@ -1,7 +1,6 @@
 /** The caller dies in the middle of a message. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -9,9 +8,9 @@ import { encodeMessage } from '../../src/rpc/codec.js';
 import {
   backupVm,
   beginGuestBackup,
+  createStorage,
   diskAt,
   endGuestBackup,
-  storageAt,
   TestDaemon,
   volumesOf,
 } from '../support/daemon.js';
@@ -27,9 +26,7 @@ test('a request that is cut short does nothing, wherever it is cut', async (t) =
   await startNbdkit(cleanups, socket, ['memory', '1M']);
   const daemon = await TestDaemon.start(cleanups, { directory });
   const client = await daemon.connect();
-  const storage = storageAt(join(directory, 'store'));
-  mkdirSync(storage.path);
-  await client.call('storage.create', { storage });
+  const storage = await createStorage(client, join(directory, 'store'));
   const backup = { storage, disks: [diskAt(socket, MIB)] };
   const running = await beginGuestBackup(client, backup);
 

@@ -7,7 +7,7 @@ use utf8;
 use Test::More;
 use Time::HiRes qw(time);
 
-use FakeDaemon;
+use FakeDaemon qw(with_daemon);
 use Taint qw(tainted_parts);
 use PVE::Vzvault::Client;
 
@@ -26,15 +26,6 @@ sub fails {
     is($result, undef, "$name: no result");
     like($error, qr/\A[^\n]*$pattern[^\n]* \($code: [^\n]+\)\n\z/, "$name: one line with $code");
     cmp_ok(time() - $started, '<', 2.5, "$name: within the deadline");
-    return;
-}
-
-sub with_daemon(&@) {
-    my ($code, $script) = @_;
-
-    my $daemon = FakeDaemon->start($script);
-    $code->($daemon);
-    $daemon->stop();
     return;
 }
 

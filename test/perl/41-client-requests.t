@@ -8,7 +8,7 @@ use utf8;
 
 use Test::More;
 
-use FakeDaemon;
+use FakeDaemon qw(with_daemon);
 use PVE::Vzvault::Client;
 use PVE::Vzvault::Error;
 
@@ -17,15 +17,6 @@ alarm(120); # a test that hangs shall fail
 my $STATUS = { totalBytes => 3, availableBytes => 2, usedBytes => 1 };
 my $STORAGE = { id => 'vault', path => '/mnt/vault', isMountpoint => '' };
 my @STATUS_CALL = ('storage.status', { storage => $STORAGE });
-
-sub with_daemon(&@) {
-    my ($code, $script) = @_;
-
-    my $daemon = FakeDaemon->start($script);
-    $code->($daemon);
-    $daemon->stop();
-    return;
-}
 
 sub fails {
     my ($pattern, $name, @fds) = @_;

@@ -17,14 +17,14 @@ subtest 'what the plugin says of itself' => sub {
     is($PLUGIN->type(), 'vzvault', 'type');
     my $data = $PLUGIN->plugindata();
     ok($data->{features}->{'backup-provider'}, 'is a backup provider');
-    is_deeply($data->{'sensitive-properties'}, {}, 'says explicitly that nothing is secret');
+    is_deeply($data->{'sensitive-properties'}, { 'encryption-key' => 1 }, 'says what is secret');
     is_deeply($data->{content}->[1], { backup => 1 }, 'holds backups by default');
     ok($data->{content}->[0]->{$_}, "may hold $_") for qw(iso vztmpl import snippets none);
     ok(!$data->{content}->[0]->{$_}, "cannot hold $_") for qw(images rootdir);
     like($_, qr/\Avzvault-[a-z-]+\z/, "the property $_ is prefixed")
         for sort keys $PLUGIN->properties()->%*;
     my @inherited = qw(path nodes shared disable content content-dirs is_mountpoint bwlimit
-        create-base-path create-subdirs prune-backups max-protected-backups);
+        create-base-path create-subdirs prune-backups max-protected-backups encryption-key);
     is_deeply(
         [sort keys $PLUGIN->options()->%*],
         [sort @inherited, keys $PLUGIN->properties()->%*],
@@ -91,6 +91,8 @@ subtest 'listing' => sub {
         entry(1_700_000_000, notes => "Zürich\nsecond line", protected => $true),
         entry(1_700_000_100, guestType => 'lxc', vmid => 101, notes => "\n"),
         entry(1_700_000_200, verifyState => 'damaged', sizeBytes => 0),
+        entry(1_700_000_300, verifyState => 'damaged', notes => "web\nsecond line"),
+        entry(1_700_000_400, verifyState => 'ok', notes => 'web'),
     );
     my $volumes;
     my $calls = with_daemon(
@@ -98,7 +100,7 @@ subtest 'listing' => sub {
         sub { $volumes = $PLUGIN->list_volumes('vault', $SCFG, undef, [qw(iso backup snippets)]) },
     );
     is_deeply($calls, [['storage.list', { storage => $STORAGE }]], 'is one call');
-    is_deeply([map { $_->{content} } $volumes->@*], [qw(iso snippets), ('backup') x 3],
+    is_deeply([map { $_->{content} } $volumes->@*], [qw(iso snippets), ('backup') x 5],
         'adds ours to the rest');
     my %common = (format => 'vzv', content => 'backup', size => 1024);
     is_deeply(
@@ -126,6 +128,11 @@ subtest 'listing' => sub {
         'without notes and protection where there are none',
     );
     is($volumes->[4]->{size}, 0, 'a damaged backup is not hidden');
+    my $failed = { state => 'failed', upid => '' };
+    is_deeply([map { $_->{verification} } $volumes->@[4 .. 6]], [$failed, $failed, undef],
+        'but told as it is of a backup server of theirs');
+    is_deeply([map { $_->{notes} } $volumes->@[4 .. 6]], ['DAMAGED', 'DAMAGED: web', 'web'],
+        'and in the notes');
     is_deeply([tainted_parts($volumes)], [], 'all of it is untainted');
 
     $calls = with_daemon({}, sub {

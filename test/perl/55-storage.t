@@ -7,10 +7,15 @@ use warnings;
 
 use Test::More;
 
+use File::Temp;
+
 use Fixtures;
 use Taint qw(taint tainted_parts);
 
 alarm(120); # a test that hangs shall fail
+
+my $keys = File::Temp->newdir();
+$ENV{VZVAULT_KEY_DIR} = "$keys";
 
 subtest 'retention' => sub {
     my $day = 86_400;

@@ -66,6 +66,14 @@ export function storageAt(path: string, id = 'store'): Storage {
   return { id, path, isMountpoint: '' };
 }
 
+/** A storage with a new repository, in a directory that is made for it. */
+export async function createStorage(client: DaemonClient, path: string, id?: string): Promise<Storage> {
+  const storage = storageAt(path, id);
+  mkdirSync(path, { recursive: true });
+  await client.call('storage.create', { storage });
+  return storage;
+}
+
 export function diskAt(nbdPath: string, sizeBytes: number, device = 'drive-scsi0'): Disk {
   return { device, sizeBytes, bitmapMode: 'none', dirtyBytes: null, nbdPath, bitmapName: null };
 }

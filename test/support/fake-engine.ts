@@ -4,16 +4,19 @@
  */
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
+import { requirePath } from '../../src/engine/arguments.js';
 import type {
   ArchiveBackupOptions,
   ArchiveBackupResult,
   ArchiveMap,
   ArchiveProgress,
   ChunkStore,
+  Collection,
   CopyProgress,
   IncrementalOptions,
   JobControl,
   Region,
+  RepositoryKey,
   SnapshotWriter,
   StoreStatistics,
   VerifyResult,
@@ -27,8 +30,9 @@ import { abortReason } from '../../src/lib/deadline.js';
 import { VzvaultError } from '../../src/lib/errors.js';
 import type { RepositoryEngine } from '../../src/repository/repository.js';
 import { mapLevels } from '../../src/repository/snapshot-document.js';
+import { FakeCollection } from './fake-collection.js';
 import { MemoryDisk } from './memory-directory.js';
-import { openDocument, sealDocument } from './sealed-document.js';
+import { loadKey, openDocument, sealDocument } from './sealed-document.js';
 
 const ZERO_ID = '0'.repeat(64);
 
@@ -37,13 +41,14 @@ export class FakeEngine implements RepositoryEngine {
   readonly store = new FakeChunkStore();
   readonly sealDocument = sealDocument;
   readonly openDocument = openDocument;
-  readonly openedStores: { path: string; cacheDirectory: string }[] = [];
+  readonly loadKey = loadKey;
+  readonly openedStores: { path: string; cacheDirectory: string; key?: RepositoryKey | null }[] = [];
 
   openDirectory(path: string): ReturnType<MemoryDisk['open']> {
     return this.disk.open(path);
   }
 
-  async openStore(options: { path: string; cacheDirectory: string }): Promise<ChunkStore> {
+  async openStore(options: { path: string; cacheDirectory: string; key?: RepositoryKey | null }): Promise<ChunkStore> {
     this.openedStores.push(options);
     return this.store;
   }
@@ -57,6 +62,8 @@ export type Point =
   | 'restoreVolume'
   | 'verifyVolume'
   | 'verifyPacks'
+  | 'salvage'
+  | 'rebuildIndex'
   | 'refresh';
 
 export class FakeChunkStore implements ChunkStore {
@@ -75,10 +82,28 @@ export class FakeChunkStore implements ChunkStore {
   readonly archives = new Map<number, Buffer>();
   /** The options of every archive that was backed up. */
   readonly archiveBackups: ArchiveBackupOptions[] = [];
-  /** The options of every writer there was. */
-  readonly writers: WriterOptions[] = [];
+  /** What salvaging comes to, and which packs were salvaged. */
+  salvage = { chunks: 0, lost: 0 };
+  readonly salvaged: string[] = [];
+  /** Damages of single packs, by id. */
+  readonly packDamages = new Map<string, VerifyResult['damages']>();
+  /** Ids of the packs that were verified, in order. */
+  readonly verifiedPacks: string[] = [];
   openWriters = 0;
   closes = 0;
+
+  /** What every writer has referred to. */
+  readonly keeps = new Set<string>();
+  /** All that any writer was told to exclude, and the options of each. */
+  readonly excluded: string[] = [];
+  readonly writers: WriterOptions[] = [];
+
+  /** What garbage collections do with the chunks. */
+  readonly garbage = new FakeCollection();
+
+  async collection(): Promise<Collection> {
+    return this.garbage;
+  }
 
   async writer(options: WriterOptions): Promise<SnapshotWriter> {
     this.writers.push(options);
@@ -98,6 +123,15 @@ export class FakeChunkStore implements ChunkStore {
         addedBytes += result.counters.newBytes;
         return result;
       },
+      exclude: async (packs) => {
+        this.excluded.push(...packs);
+        return { keeps: packs.filter((pack) => this.keeps.has(pack)) };
+      },
+      salvage: async (packs) => {
+        await this.fault('salvage');
+        this.salvaged.push(...packs);
+        return this.salvage;
+      },
       flush: async () => {
         await this.fault('flush');
         return { addedBytes };
@@ -113,7 +147,7 @@ export class FakeChunkStore implements ChunkStore {
     const { source, chunkSizeBytes, expectedSizeBytes } = options;
     if (source.kind !== 'file') throw new VzvaultError('E_UNSUPPORTED', `the fake engine knows no ${source.kind}`);
     this.backups.push(options);
-    const whole = await readFile(source.path).catch(() => {
+    const whole = await readFile(requirePath('path', source.path)).catch(() => {
       throw new VzvaultError('E_SOURCE_UNREACHABLE', `opening ${source.path}`);
     });
     if (control?.signal?.aborted === true) throw abortReason(control.signal);
@@ -178,7 +212,9 @@ export class FakeChunkStore implements ChunkStore {
   ): Promise<CopyProgress> {
     await this.fault('restoreVolume');
     if (control?.signal?.aborted === true) throw abortReason(control.signal);
-    await writeFile(target.path, this.#bytes(map), { flag: target.overwrite ? 'w' : 'wx' }).catch((error: unknown) => {
+    await writeFile(requirePath('target', target.path), this.#bytes(map), {
+      flag: target.overwrite ? 'w' : 'wx',
+    }).catch((error: unknown) => {
       throw new VzvaultError('E_TARGET_EXISTS', String(error));
     });
     const progress = { totalBytes: map.sizeBytes, processedBytes: map.sizeBytes, holeBytes: 0 };
@@ -190,7 +226,7 @@ export class FakeChunkStore implements ChunkStore {
     await this.fault('verifyVolume');
     const isThere = map.rootId === ZERO_ID || this.volumes.has(map.rootId);
     const damage = { code: 'E_CHUNK_MISSING', message: `map node ${map.rootId} is missing` };
-    return { chunks: 1, damages: isThere ? [] : [damage] };
+    return { chunks: 1, damages: isThere ? [] : [damage], unreadable: isThere ? [] : [`map-node:${map.rootId}`] };
   }
 
   async verifyArchive({ data, catalogue }: ArchiveMap): ReturnType<ChunkStore['verifyArchive']> {
@@ -200,13 +236,24 @@ export class FakeChunkStore implements ChunkStore {
       code: 'E_CHUNK_MISSING',
       message: `map node ${rootId} is missing`,
     }));
-    return { chunks: 2, damages };
+    return { chunks: 2, damages, unreadable: missing.map(({ rootId }) => `map-node:${rootId}`) };
   }
 
-  async verifyPacks(): Promise<VerifyResult> {
+  async verifyPacks({ packs = [], segments = true }: Parameters<ChunkStore['verifyPacks']>[0]): Promise<VerifyResult> {
     await this.fault('verifyPacks');
-    const { packs, packBytes, chunks } = await this.statistics();
-    return { packs, packBytes, chunks, damages: this.damages };
+    this.verifiedPacks.push(...packs);
+    const damages = packs.flatMap((pack) => this.packDamages.get(pack) ?? []);
+    const packBytes = 1000 * packs.length;
+    return { packs: packs.length, packBytes, chunks: packs.length, damages: segments ? this.damages : damages };
+  }
+
+  async unreadableChunks(chunks: readonly string[]): Promise<string[]> {
+    return chunks.filter((chunk) => !this.volumes.has(chunk.replace(/^.*:/, '')));
+  }
+
+  async rebuildIndex(): ReturnType<ChunkStore['rebuildIndex']> {
+    await this.fault('rebuildIndex');
+    return { packs: 0, chunks: 0, added: [], replaced: [], damages: [] };
   }
 
   async statistics(): Promise<StoreStatistics> {

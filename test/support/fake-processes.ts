@@ -30,6 +30,10 @@ export class FakeProcesses implements ProcessTable {
     return `boot-${this.#boots}`;
   }
 
+  pidNamespace(): string {
+    return 'pid:[4026531836]';
+  }
+
   /** The same processes, as far as pid and start time tell, after a restart of the machine. */
   reboot(): void {
     this.#boots += 1;

@@ -10,6 +10,7 @@ import { ProviderHandlers } from '../../src/provider/provider-handlers.js';
 import type { RestoreMount, RestoreMounter, RestoreRecord } from '../../src/provider/restore-session.js';
 import type { MountSpec } from '../../src/repository/mount-spec.js';
 import { createRepository } from '../../src/repository/repository.js';
+import { sharingOf } from '../../src/repository/sessions/sharing.js';
 import { FakeEngine } from './fake-engine.js';
 import { FakeProcesses } from './fake-processes.js';
 import { ManualClock } from './manual-clock.js';
@@ -18,8 +19,8 @@ import { ManualClock } from './manual-clock.js';
 export class NbdFakeEngine extends FakeEngine {
   readonly descriptors = new Map<number, string>();
 
-  override async openStore(location: { path: string; cacheDirectory: string }): Promise<ChunkStore> {
-    const store = await super.openStore(location);
+  override async openStore(options: Parameters<FakeEngine['openStore']>[0]): Promise<ChunkStore> {
+    const store = await super.openStore(options);
     const writer: ChunkStore['writer'] = async (options) => {
       const inner = await this.store.writer(options);
       return {
@@ -52,6 +53,7 @@ export class FakeMounter implements RestoreMounter {
     this.mounted.add(record.id);
     return {
       directory: `/run/vzvault/mounts/${record.id}`,
+      process: null,
       isAlive: () => this.alive,
       takeLog: () => this.log.splice(0),
       remove: async () => {
@@ -158,6 +160,7 @@ export class FakeProvider {
       records: this.records,
       processes: this.processes,
       clock: this.clock,
+      sharing: sharingOf({ hostname: 'node1', processes: this.processes, clock: this.clock }),
       logger: silentLogger(),
       createdBy: { version: '0.1.0', hostname: 'node1' },
       stallTimeoutMs: 1000,

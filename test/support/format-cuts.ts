@@ -2,9 +2,8 @@
  * Where a writer should end pieces and nodes (docs/format.md, "How data is cut", "Map of a stream", "Catalogue"), computed from that page
  * alone: how long each of them is. Any cut can be read, but only writers that cut alike share chunks.
  */
-import { createHash } from 'node:crypto';
 import type { RecordPlace } from './format-catalogue.js';
-import { sha256 } from './format-records.js';
+import { PLAIN, type Suite } from './format-suite.js';
 
 const KIB = 1024;
 export const LARGE_FILE_BYTES = 256 * KIB;
@@ -20,19 +19,14 @@ interface Sizes {
 const IN_LARGE_FILE: Sizes = { least: 128 * KIB, k: 19n, most: 2048 * KIB };
 const BETWEEN: Sizes = { least: 16 * KIB, k: 16n, most: 256 * KIB };
 
-const GEAR = Array.from({ length: 256 }, (_, byte) => {
-  const digest = createHash('sha256').update('vzvault gear').update(Uint8Array.of(byte)).digest();
-  return digest.readBigUInt64LE(0);
-});
-
 /** Lengths of the pieces of a data stream, in which files store so many bytes one after the other. */
-export function dataCuts(data: Buffer, storedBytes: readonly number[]): number[] {
+export function dataCuts(data: Buffer, storedBytes: readonly number[], { gear }: Suite = PLAIN): number[] {
   const cuts: number[] = [];
   let begin = 0;
   let end = 0;
   const cutTo = (stop: number, sizes: Sizes): void => {
     while (begin < stop) {
-      const length = pieceLength(data.subarray(begin, stop), sizes);
+      const length = pieceLength(data.subarray(begin, stop), sizes, gear);
       cuts.push(length);
       begin += length;
     }
@@ -48,10 +42,10 @@ export function dataCuts(data: Buffer, storedBytes: readonly number[]): number[]
   return cuts;
 }
 
-function pieceLength(bytes: Buffer, { least, k, most }: Sizes): number {
+function pieceLength(bytes: Buffer, { least, k, most }: Sizes, gear: Suite['gear']): number {
   let hash = 0n;
   for (let n = least - WARM_UP_BYTES + 1; n <= Math.min(bytes.length, most); n += 1) {
-    hash = (2n * hash + (GEAR[bytes[n - 1] ?? 0] ?? 0n)) & U64;
+    hash = (2n * hash + (gear[bytes[n - 1] ?? 0] ?? 0n)) & U64;
     const bits = n <= 2 ** Number(k) ? k + 2n : k - 2n;
     if (n >= least && hash < 1n << (64n - bits)) return n;
   }
@@ -59,12 +53,12 @@ function pieceLength(bytes: Buffer, { least, k, most }: Sizes): number {
 }
 
 /** Lengths of the pieces of a catalogue. */
-export function catalogueCuts(records: readonly RecordPlace[]): number[] {
+export function catalogueCuts(records: readonly RecordPlace[], suite: Suite = PLAIN): number[] {
   const cuts: number[] = [];
   let length = 0;
   for (const { path, lengthBytes } of records) {
     length += lengthBytes;
-    const isMarked = sha256(Buffer.from(path, 'latin1')).startsWith('00');
+    const isMarked = suite.pathDigest(Buffer.from(path, 'latin1'))[0] === 0;
     if (length < 256 * KIB && !(length >= 16 * KIB && isMarked)) continue;
     cuts.push(length);
     length = 0;

@@ -1,4 +1,4 @@
-/** The three JSON texts of docs/format.md, config, snapshot and verify state, read from that page alone. Unknown further fields are ignored. */
+/** The JSON texts of docs/format.md, of config, snapshot, verify state and keys, read from that page alone. Unknown further fields are ignored. */
 import { FormatError, must } from './format-error.js';
 import type { Stream } from './format-stream.js';
 
@@ -6,6 +6,17 @@ export interface Config {
   readonly repositoryId: string;
   readonly createdAt: string;
   readonly chunkSizeBytes: number;
+  /** Null where the repository is not encrypted. */
+  readonly keyFingerprint: string | null;
+}
+
+/** The first line of a key document. */
+export interface KeyHeader {
+  readonly repositoryId: string;
+  readonly fingerprint: string;
+  /** Null: a key opens it, not a passphrase. */
+  readonly scrypt: { readonly N: number; readonly r: number; readonly p: number; readonly salt: Buffer } | null;
+  readonly salt: Buffer;
 }
 
 export interface Volume {
@@ -37,24 +48,49 @@ export interface VerifyState {
   readonly state: string;
   readonly checkedAt: string;
   readonly message: string;
+  /** Chunks as `data:<id>`, or `many`. */
+  readonly missing?: readonly string[] | 'many';
 }
 
 const CHUNK_SIZES = [262_144, 524_288, 1_048_576, 4_194_304];
 const STATS = ['readBytes', 'zeroBytes', 'reusedBytes', 'newBytes', 'addedBytes'];
+const FINGERPRINT = /^[0-9a-f]{32}$/;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 /** The first line of the config. The format comes first; the caller checks the second line after it. */
 export function parseConfig(line: string): Config {
   const config = new Fields(parseJson(line, 'the config'), 'the config');
   config.mustBe('format', 1);
-  config.mustBe('hash', 'sha256');
-  config.mustBe('suite', 'none');
-  config.mustBe('keyFingerprint', null);
+  const isEncrypted = config.text('suite', /^(?:none|aes-256-gcm)$/) !== 'none';
+  config.mustBe('hash', isEncrypted ? 'hmac-sha256' : 'sha256');
+  if (!isEncrypted) config.mustBe('keyFingerprint', null);
   return {
-    repositoryId: config.text('repositoryId', /^[0-9a-f]{32}$/),
+    repositoryId: config.text('repositoryId', FINGERPRINT),
     createdAt: config.time('createdAt'),
     chunkSizeBytes: config.chunkSize(),
+    keyFingerprint: isEncrypted ? config.text('keyFingerprint', FINGERPRINT) : null,
   };
+}
+
+export function parseKeyHeader(line: string): KeyHeader {
+  const header = new Fields(parseJson(line, 'a key document'), 'a key document');
+  header.mustBe('version', 1);
+  header.text('label', /^[^]{0,64}$/);
+  header.time('createdAt');
+  return {
+    repositoryId: header.text('repositoryId', FINGERPRINT),
+    fingerprint: header.text('fingerprint', FINGERPRINT),
+    scrypt: header.isNull('scrypt') ? null : parseScrypt(header.object('scrypt')),
+    salt: Buffer.from(header.text('salt', /^[0-9a-f]{64}$/), 'hex'),
+  };
+}
+
+function parseScrypt(scrypt: Fields): KeyHeader['scrypt'] {
+  const N = scrypt.count('N');
+  must(N >= 2 ** 14 && N <= 2 ** 19 && Number.isInteger(Math.log2(N)), 'a key document asks for an impossible scrypt');
+  scrypt.mustBe('r', 8);
+  scrypt.mustBe('p', 1);
+  return { N, r: 8, p: 1, salt: Buffer.from(scrypt.text('salt', /^[0-9a-f]{64}$/), 'hex') };
 }
 
 export function parseSnapshot(json: string): Snapshot {
@@ -85,6 +121,7 @@ export function parseVerifyState(json: string): VerifyState {
     state: state.text('state', /^(?:ok|damaged)$/),
     checkedAt: state.time('checkedAt'),
     message: state.text('message', /^/),
+    ...(state.has('missing') ? { missing: state.manyOrChunks('missing', 128) } : {}),
   };
 }
 
@@ -146,6 +183,10 @@ class Fields {
     return Object.hasOwn(this.#values, name);
   }
 
+  isNull(name: string): boolean {
+    return this.#values[name] === null;
+  }
+
   text(name: string, pattern: RegExp): string {
     const value = this.#values[name];
     must(typeof value === 'string' && pattern.test(value), `${this.what} has an invalid ${name}`);
@@ -168,6 +209,17 @@ class Fields {
     const value = this.count('chunkSizeBytes');
     must(CHUNK_SIZES.includes(value), `${this.what} has an unknown chunk size`);
     return value;
+  }
+
+  manyOrChunks(name: string, limit: number): readonly string[] | 'many' {
+    const value: unknown = this.#values[name];
+    if (value === 'many') return value;
+    must(Array.isArray(value) && value.length <= limit, `${this.what} has an invalid ${name}`);
+    return value.map((chunk: unknown) => {
+      const isChunk = typeof chunk === 'string' && /^(?:data|map-node|catalogue):[0-9a-f]{64}$/.test(chunk);
+      must(isChunk, `${this.what} has an invalid ${name}`);
+      return chunk;
+    });
   }
 
   object(name: string): Fields {

@@ -1,7 +1,8 @@
 /**
  * A reader of repositories of format 1 written from docs/format.md alone, to prove that the page suffices. Slow and simple: it
  * holds everything in memory and checks each rule of the page that it relies on before it goes on. Shares no code with src/ or
- * native/. format-records.ts has the binary records, format-stream.ts and format-catalogue.ts the archives, format-json.ts the JSON texts.
+ * native/. format-records.ts has the binary records, format-suite.ts and format-keys.ts what is encrypted, format-stream.ts and format-catalogue.ts the
+ * archives, format-json.ts the JSON texts.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,6 +12,7 @@ import {
   CATALOGUE,
   DATA,
   DOCUMENT_LIMIT,
+  isTombstone,
   MAP_NODE,
   PACK_LIMIT,
   readChunk,
@@ -34,7 +36,9 @@ import {
   type VerifyState,
   type Volume,
 } from './format-json.js';
+import { openSuite, type Opener } from './format-keys.js';
 import { readStream, type StreamContents } from './format-stream.js';
+import type { Suite } from './format-suite.js';
 
 const CONFIG_LIMIT = 64 * 1024;
 const SEGMENT_LIMIT = 256 * 1024 * 1024;
@@ -69,6 +73,7 @@ export interface ArchiveContents {
 
 export interface RepositoryContents {
   readonly config: Config;
+  readonly suite: Suite;
   readonly packs: ReadonlyMap<string, Pack>;
   readonly segments: ReadonlyMap<string, Segment>;
   readonly snapshots: readonly SnapshotFiles[];
@@ -76,15 +81,17 @@ export interface RepositoryContents {
   readArchive(archive: Archive): ArchiveContents;
 }
 
-/** Reads the repository in this directory (the one with `config` in it), every chunk included; FormatError. */
-export function readRepository(directory: string): RepositoryContents {
+/** Reads the repository in this directory (the one with `config` in it), every chunk included; FormatError. An encrypted one takes an opener. */
+export function readRepository(directory: string, opener: Opener | null = null): RepositoryContents {
   const config = readConfig(join(directory, 'config'));
-  const packs = readPacks(join(directory, 'packs'));
-  const segments = readSegments(join(directory, 'index'));
-  const snapshots = readSnapshots(directory, config);
-  const chunks = new ChunkReader(packs, segments);
+  const suite = openSuite(directory, config, opener);
+  const packs = readPacks(join(directory, 'packs'), suite);
+  const segments = readSegments(join(directory, 'index'), suite);
+  const snapshots = readSnapshots(directory, config, suite);
+  const chunks = new ChunkReader(packs, segments, suite);
   const readVolume = (volume: Volume): VolumeContents => new VolumeReader(chunks, volume).read();
-  return { config, packs, segments, snapshots, readVolume, readArchive: (archive) => readArchive(chunks, archive) };
+  const readAll = (archive: Archive): ArchiveContents => readArchive(chunks, archive);
+  return { config, suite, packs, segments, snapshots, readVolume, readArchive: readAll };
 }
 
 function readBounded(path: string, limitBytes: number): Buffer {
@@ -100,58 +107,70 @@ function readConfig(path: string): Config {
   return config;
 }
 
-function readPacks(directory: string): Map<string, Pack> {
+function readPacks(directory: string, suite: Suite): Map<string, Pack> {
   const packs = new Map<string, Pack>();
   for (const prefix of readdirSync(directory)) {
     for (const name of readdirSync(join(directory, prefix))) {
       must(name.startsWith(prefix) && prefix.length === 2, 'a pack lies in a directory of another prefix');
-      const pack = readPack(readBounded(join(directory, prefix, name), PACK_LIMIT), name);
-      for (const entry of pack.entries) readChunk(pack, entry);
+      const pack = readPack(readBounded(join(directory, prefix, name), PACK_LIMIT), name, suite);
+      for (const ordinal of pack.entries.keys()) readChunk(pack, ordinal, suite);
       packs.set(name, pack);
     }
   }
   return packs;
 }
 
-function readSegments(directory: string): Map<string, Segment> {
-  const names = readdirSync(directory);
-  return new Map(names.map((name) => [name, readSegment(readBounded(join(directory, name), SEGMENT_LIMIT), name)]));
+function readSegments(directory: string, suite: Suite): Map<string, Segment> {
+  const read = (name: string): Segment => readSegment(readBounded(join(directory, name), SEGMENT_LIMIT), name, suite);
+  return new Map(readdirSync(directory).map((name) => [name, read(name)]));
 }
 
-function readSnapshots(directory: string, config: Config): SnapshotFiles[] {
+function readSnapshots(directory: string, config: Config, suite: Suite): SnapshotFiles[] {
   const snapshots: SnapshotFiles[] = [];
   for (const guestType of readdirSync(join(directory, 'snapshots')).sort()) {
     must(guestType === 'qemu' || guestType === 'lxc', 'a group is of an unknown kind of guest');
     for (const vmid of readdirSync(join(directory, 'snapshots', guestType)).sort()) {
       const group = `${guestType}/${vmid}`;
       for (const name of readdirSync(join(directory, 'snapshots', group)).sort()) {
-        const path = join(directory, 'snapshots', group, name);
-        if (existsSync(join(path, 'snapshot'))) snapshots.push(readSnapshot(path, { group, name, config }));
+        const path = `snapshots/${group}/${name}`;
+        if (isSnapshot(join(directory, path, 'snapshot'))) {
+          snapshots.push(readSnapshot({ directory, path, group, name, config, suite }));
+        }
       }
     }
   }
   return snapshots;
 }
 
+function isSnapshot(path: string): boolean {
+  return existsSync(path) && !isTombstone(readBounded(path, DOCUMENT_LIMIT));
+}
+
 interface Place {
+  /** Of the repository. */
+  readonly directory: string;
+  /** Of the snapshot in it. */
+  readonly path: string;
   readonly group: string;
   readonly name: string;
   readonly config: Config;
+  readonly suite: Suite;
 }
 
-function readSnapshot(path: string, { group, name, config }: Place): SnapshotFiles {
+function readSnapshot({ directory, path, group, name, config, suite }: Place): SnapshotFiles {
   const time = name.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z');
   must(isUtcTime(time), 'a directory of a snapshot is not named by a time');
-  const snapshot = parseSnapshot(utf8(readDocument(readBounded(join(path, 'snapshot'), DOCUMENT_LIMIT), 1)));
+  const read = (file: string, kind: 1 | 2 | 3 | 4): Buffer | null =>
+    existsSync(join(directory, path, file))
+      ? readDocument(readBounded(join(directory, path, file), DOCUMENT_LIMIT), kind, `${path}/${file}`, suite)
+      : null;
+  const snapshot = parseSnapshot(utf8(read('snapshot', 1) ?? Buffer.alloc(0)));
   must(snapshot.repositoryId === config.repositoryId, 'a snapshot is of another repository');
   must(snapshot.group === group && snapshot.time === time, 'a snapshot lies in the directory of another');
-  const isProtected = existsSync(join(path, 'protected'));
-  must(!isProtected || statSync(join(path, 'protected')).size === 0, 'the mark of protection is not empty');
-  const [notes, log, verifyState] = [
-    readSidecar(join(path, 'notes'), 2),
-    readSidecar(join(path, 'log'), 3),
-    readSidecar(join(path, 'verify-state'), 4),
-  ];
+  const mark = join(directory, path, 'protected');
+  const isProtected = existsSync(mark);
+  must(!isProtected || statSync(mark).size === 0, 'the mark of protection is not empty');
+  const [notes, log, verifyState] = [read('notes', 2), read('log', 3), read('verify-state', 4)];
   return {
     ...snapshot,
     protected: isProtected,
@@ -159,10 +178,6 @@ function readSnapshot(path: string, { group, name, config }: Place): SnapshotFil
     log,
     verifyState: verifyState === null ? null : parseVerifyState(utf8(verifyState)),
   };
-}
-
-function readSidecar(path: string, kind: 2 | 3 | 4): Buffer | null {
-  return existsSync(path) ? readDocument(readBounded(path, DOCUMENT_LIMIT), kind) : null;
 }
 
 function utf8(bytes: Buffer): string {
@@ -178,6 +193,7 @@ class ChunkReader {
   constructor(
     private readonly packs: ReadonlyMap<string, Pack>,
     private readonly segments: ReadonlyMap<string, Segment>,
+    private readonly suite: Suite,
   ) {}
 
   read(id: string, type: number): Buffer {
@@ -189,7 +205,7 @@ class ChunkReader {
         const { packId: _packId, ordinal, ...fields } = found;
         const entry = pack.entries[ordinal];
         must(entry !== undefined && sameFields(entry, fields), 'a segment and a pack disagree on a chunk');
-        return readChunk(pack, entry);
+        return readChunk(pack, ordinal, this.suite);
       }
     }
     must(false, 'a chunk that a map refers to is in no pack');

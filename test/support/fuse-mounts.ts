@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import type { VolumeMap } from '../../src/engine/types.js';
-import type { MountNode, MountSpec } from '../../src/repository/mount-spec.js';
+import { encodeMountSpec, type MountNode, type MountSpec } from '../../src/repository/mount-spec.js';
 import { startProgram, until, type Program } from './processes.js';
 import { projectRoot } from './project.js';
 import type { Cleanups } from './temp.js';
@@ -117,7 +117,7 @@ export function startFuse(cleanups: Cleanups, spec: MountSpec | string | Buffer,
   });
   const pipe = program.child.stdio[3] as Writable;
   pipe.on('error', () => undefined); // a program that refuses early does not read to the end
-  pipe.end(typeof spec === 'string' || Buffer.isBuffer(spec) ? spec : JSON.stringify(spec));
+  pipe.end(typeof spec === 'string' || Buffer.isBuffer(spec) ? spec : encodeMountSpec(spec));
   return program;
 }
 

@@ -39,10 +39,20 @@ export interface GoldenSnapshot {
   readonly archive?: GoldenArchive;
 }
 
+/** All that opens an encrypted repository. */
+export interface GoldenEncryption {
+  /** Hex digits. */
+  readonly secret: string;
+  /** That of `node.key`, in hex digits. */
+  readonly key: string;
+  readonly passphrase: string;
+}
+
 /** expected.json. */
 export interface GoldenRepository {
   readonly format: number;
   readonly chunkSizeBytes: number;
+  readonly encryption?: GoldenEncryption;
   readonly snapshots: readonly GoldenSnapshot[];
 }
 

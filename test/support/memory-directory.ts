@@ -4,16 +4,26 @@
  * A MemoryDisk is one machine's file tree. Directories opened on it see each other's writes, as two nodes on one mount would.
  */
 import { posix } from 'node:path';
-import type { DirectoryEntry, FileStatus, RepositoryDirectory, Space } from '../../src/engine/types.js';
+import type { DirectoryEntry, FileStatus, NoReplace, RepositoryDirectory, Space } from '../../src/engine/types.js';
 import { VzvaultError } from '../../src/lib/errors.js';
 
 export type Call =
-  'read' | 'status' | 'list' | 'makeDirectories' | 'putIfAbsent' | 'replace' | 'remove' | 'space' | 'isMounted';
+  | 'read'
+  | 'status'
+  | 'list'
+  | 'makeDirectories'
+  | 'putIfAbsent'
+  | 'replace'
+  | 'remove'
+  | 'move'
+  | 'space'
+  | 'isMounted';
 
 export class MemoryDisk {
   readonly files = new Map<string, Buffer>();
   readonly directories = new Set<string>(['/']);
   readonly mountPoints = new Set<string>();
+  noReplace: NoReplace = 'renameat2';
   /** Every call that was made, as `read snapshots/…`. */
   readonly calls: string[] = [];
   /** Runs before each call; what it throws, the call throws; a promise that never settles is a hung mount. */
@@ -92,6 +102,18 @@ class MemoryDirectory implements RepositoryDirectory {
     return this.disk.directories.delete(path);
   }
 
+  async move(from: string, to: string): Promise<boolean> {
+    const target = await this.#enter('move', to);
+    const source = posix.join(this.path, from);
+    if (this.disk.files.has(target)) throw new VzvaultError('E_NAME_TAKEN', `${to} exists`);
+    const bytes = this.disk.files.get(source);
+    if (bytes === undefined) return false;
+    this.disk.makeDirectory(posix.dirname(target));
+    this.disk.files.delete(source);
+    this.disk.files.set(target, bytes);
+    return true;
+  }
+
   async space(): Promise<Space> {
     await this.#enter('space', 'itself');
     return { totalBytes: 1000, availableBytes: 600, usedBytes: 400 };
@@ -100,6 +122,10 @@ class MemoryDirectory implements RepositoryDirectory {
   async isMounted(mountPoint = this.path): Promise<boolean> {
     await this.disk.fault('isMounted', mountPoint);
     return this.disk.mountPoints.has(mountPoint);
+  }
+
+  async noReplace(): Promise<NoReplace> {
+    return this.disk.noReplace;
   }
 
   close(): void {

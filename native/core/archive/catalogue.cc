@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/base/bytes.h"
-#include "core/base/sha256.h"
 
 namespace vzv {
 
@@ -16,7 +15,9 @@ std::uint64_t sum_of(const std::vector<MemberExtent>& extents) {
 }
 
 // One path in 256 ends a piece.
-bool ends_piece(std::string_view path) { return sha256(as_bytes(path)).bytes[0] == 0; }
+bool ends_piece(const RepositoryKeys* keys, std::string_view path) {
+  return cut_digest(keys, as_bytes(path)).bytes[0] == 0;
+}
 
 }  // namespace
 
@@ -41,11 +42,11 @@ Status CatalogueWriter::add_record(const Member& record, std::string_view path) 
   VZV_TRY(encoder_.append(record, piece_));
   const std::size_t bytes = piece_.size();
   if (bytes < limits::kCataloguePieceLeastBytes) return {};
-  return bytes >= limits::kCataloguePieceMostBytes || ends_piece(path) ? end_piece() : Status();
+  return bytes >= limits::kCataloguePieceMostBytes || ends_piece(writer_.keys(), path) ? end_piece() : Status();
 }
 
 Status CatalogueWriter::end_piece() {
-  const Id id = sha256(piece_);
+  const Id id = chunk_id(writer_.keys(), piece_);
   const auto put = writer_.put(ChunkType::kCatalogue, id, piece_);
   if (!put.ok()) return put.status();
   VZV_TRY(stream_.append(id, static_cast<std::uint32_t>(piece_.size())));

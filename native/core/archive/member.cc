@@ -1,5 +1,7 @@
 #include "core/archive/member.h"
 
+#include <sys/stat.h>
+
 #include <cstdio>
 
 #include "core/archive/acl.h"
@@ -134,6 +136,27 @@ std::string extents_problem(const std::vector<MemberExtent>& extents, std::uint6
   std::uint64_t sum = 0;
   for (const MemberExtent& extent : extents) sum += extent.length;
   return sum == stored_bytes ? "" : "its ranges of data are not of the length that is stored";
+}
+
+mode_t file_type_bits(MemberType type) {
+  switch (type) {
+    case MemberType::kFile:
+      return S_IFREG;
+    case MemberType::kDirectory:
+      return S_IFDIR;
+    case MemberType::kSymlink:
+      return S_IFLNK;
+    case MemberType::kCharDevice:
+      return S_IFCHR;
+    case MemberType::kBlockDevice:
+      return S_IFBLK;
+    case MemberType::kFifo:
+      return S_IFIFO;
+    case MemberType::kHardLink:
+    case MemberType::kMoreExtents:
+      return 0;
+  }
+  return 0;
 }
 
 std::string printable(std::string_view text) {

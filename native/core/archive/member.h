@@ -5,6 +5,8 @@
 // which member_problem() states. Plain data; all functions are pure and thread-safe.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -79,6 +81,9 @@ std::string member_problem(const Member& member);
 // What is wrong with the whole list of a sparse file's extents, whose data takes stored_bytes; empty where nothing is.
 std::string extents_problem(const std::vector<MemberExtent>& extents, std::uint64_t size_bytes,
                             std::uint64_t stored_bytes);
+
+// S_IFREG and its like (stat(2), st_mode); 0 of what is no file of its own, which has those of another member.
+mode_t file_type_bits(MemberType type);
 
 // A path or other text as a message may show it: control characters and what is not ASCII as \ooo, cut after 200 bytes.
 std::string printable(std::string_view text);

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/base/sha256.h"
-
 namespace vzv {
 
 Status check_stream_map(const StreamMap& map) {
@@ -40,7 +38,7 @@ Result<StreamChild> StreamWriter::close_node(unsigned level) {
   }
   Level& own = levels_[level];
   const Bytes node = encode_stream_node(level, own.children);
-  StreamChild child{sha256(node), 0};
+  StreamChild child{chunk_id(writer_.keys(), node), 0};
   for (const StreamChild& below : own.children) child.length += below.length;
   own.children.clear();
   ++own.nodes;

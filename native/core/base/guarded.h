@@ -4,9 +4,6 @@
 
 #include <new>
 #include <system_error>
-#include <thread>
-#include <utility>
-#include <vector>
 
 #include "core/base/status.h"
 
@@ -22,15 +19,6 @@ auto guarded(Function function) -> decltype(function()) {
   } catch (const std::system_error&) {
     return Status(Code::E_INTERNAL, "the system has no thread left");
   }
-}
-
-// Starts one more thread of a group, which its owner joins also where this fails.
-template <typename Function>
-Status start_thread(std::vector<std::thread>& threads, Function function) {
-  return guarded([&]() -> Status {
-    threads.emplace_back(std::move(function));
-    return {};
-  });
 }
 
 }  // namespace vzv

@@ -87,6 +87,19 @@ inline constexpr std::uint32_t kSegmentPacksMax = 1U << 26;
 // A verification checks the contents of segments up to this size in memory; of larger ones (merged by a later version)
 // the name.
 inline constexpr std::uint64_t kSegmentCheckMaxBytes = 64 * kMiB;
+// How often readers look again for what they miss, at the most: a listing of packs/ is 257 calls.
+inline constexpr std::int64_t kMissRefreshIntervalMs = 5'000;
+// Live chunks without a place that one collection keeps in mind, some 80 bytes each. A repository that lacks more must
+// be mended before anything in it is judged to be garbage.
+inline constexpr std::size_t kMissingChunksMax = 524'288;
+// Map nodes in the cache of collections: those of a billion chunks, 64 MiB of memory for their places.
+inline constexpr std::uint64_t kRememberedNodesMax = 1ULL << 22;
+// A merged segment: 224 MiB, which every node copies when it is made anew. A repository of 100 TiB has some dozens.
+inline constexpr std::uint64_t kMergedSegmentEntries = 1ULL << 22;
+// Segments are merged where the next larger one is less than so many times what is below it.
+inline constexpr std::uint64_t kMergeFactor = 3;
+// Threads that walk maps for a collection: they hide the round trips of a network file system.
+inline constexpr unsigned kMarkThreads = 4;
 // What a process left unfinished in the cache directory is removed once it is this old; no copy takes as long.
 inline constexpr std::int64_t kCacheLeftoverAgeMs = 24 * 3600 * 1000LL;
 // Packs kept open by one reader: an open costs a round trip on NFS, a descriptor costs little.

@@ -31,6 +31,7 @@ namespace vzv {
   X(E_SESSION_UNKNOWN)     \
   X(E_SESSION_STATE)       \
   X(E_GUEST_BUSY)          \
+  X(E_SESSION_FENCED)      \
   X(E_UNSUPPORTED)         \
   X(E_PATH_MISSING)        \
   X(E_NOT_MOUNTED)         \
@@ -56,6 +57,10 @@ namespace vzv {
   X(E_MAP_DAMAGED)         \
   X(E_CATALOGUE_DAMAGED)   \
   X(E_SUITE_UNKNOWN)       \
+  X(E_SUITE_MISMATCH)      \
+  X(E_KEY_MISSING)         \
+  X(E_KEY_WRONG)           \
+  X(E_GC_INCOMPLETE)       \
   X(E_SOURCE_UNREACHABLE)  \
   X(E_SOURCE_READ)         \
   X(E_SOURCE_SIZE)         \

@@ -18,26 +18,12 @@ constexpr std::size_t kHashedBytes = 64;
 // asks for while the piece is shorter than that, two less once it is longer.
 constexpr unsigned kNormalization = 2;
 
-std::array<std::uint64_t, 256> make_gear_table() {
-  std::array<std::uint64_t, 256> table{};
-  for (unsigned byte = 0; byte < table.size(); ++byte) {
-    Bytes text;
-    ByteWriter writer(text);
-    writer.magic("vzvault gear");
-    writer.u8(static_cast<std::uint8_t>(byte));
-    const Id digest = sha256(text);
-    table[byte] = ByteReader(digest.bytes).u64();
-  }
-  return table;
-}
-
 // Hashes bytes [from, end) and answers the number of those up to the first behind which the piece ends, else all.
 struct Scan {
   std::size_t taken;
   bool ends;
 };
-Scan scan(const std::uint8_t* bytes, std::size_t count, unsigned shift, std::uint64_t& hash) {
-  const auto& gear = gear_table();
+Scan scan(const GearTable& gear, const std::uint8_t* bytes, std::size_t count, unsigned shift, std::uint64_t& hash) {
   std::uint64_t h = hash;
   for (std::size_t i = 0; i < count; ++i) {
     h = (h << 1) + gear[bytes[i]];
@@ -52,8 +38,20 @@ Scan scan(const std::uint8_t* bytes, std::size_t count, unsigned shift, std::uin
 
 }  // namespace
 
-const std::array<std::uint64_t, 256>& gear_table() {
-  static const std::array<std::uint64_t, 256> table = make_gear_table();
+GearTable make_gear_table(const std::function<Id(ByteSpan)>& digest) {
+  GearTable table{};
+  for (unsigned byte = 0; byte < table.size(); ++byte) {
+    Bytes text;
+    ByteWriter writer(text);
+    writer.magic("vzvault gear");
+    writer.u8(static_cast<std::uint8_t>(byte));
+    table[byte] = ByteReader(digest(text).bytes).u64();
+  }
+  return table;
+}
+
+const GearTable& gear_table() {
+  static const GearTable table = make_gear_table(sha256);
   return table;
 }
 
@@ -69,13 +67,13 @@ std::size_t FastCdc::take(ByteSpan bytes) {
   };
   pass(up_to(sizes_.least - kHashedBytes));
   // Behind the byte that gives the piece its least length it may end for the first time.
-  const auto& gear = gear_table();
+  const GearTable& gear = *gear_;
   const std::size_t unjudged = up_to(sizes_.least - 1);
   for (std::size_t i = 0; i < unjudged; ++i) hash_ = (hash_ << 1) + gear[bytes[at + i]];
   pass(unjudged);
   for (const auto& [end, bits] : {std::pair{sizes_.average(), sizes_.average_log2 + kNormalization},
                                   std::pair{sizes_.most, sizes_.average_log2 - kNormalization}}) {
-    const Scan found = scan(bytes.data() + at, up_to(end), 64 - bits, hash_);
+    const Scan found = scan(gear, bytes.data() + at, up_to(end), 64 - bits, hash_);
     pass(found.taken);
     if (found.ends || length_ == sizes_.most) {
       restart();

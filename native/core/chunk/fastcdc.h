@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 
 #include "core/base/id.h"
 
@@ -22,13 +23,18 @@ struct PieceSizes {
   constexpr std::size_t average() const { return std::size_t{1} << average_log2; }
 };
 
-// What each byte adds to the hash: entry b is the first 8 bytes, as a little-endian number, of the SHA-256 of
+// What each byte adds to the hash: entry b is the first 8 bytes, as a little-endian number, of the digest of
 // "vzvault gear" and the byte b.
-const std::array<std::uint64_t, 256>& gear_table();
+using GearTable = std::array<std::uint64_t, 256>;
+GearTable make_gear_table(const std::function<Id(ByteSpan)>& digest);
+// With SHA-256 as digest: that of a repository without encryption. (An encrypted one has a table that only its key
+// tells, so that the lengths of pieces do not give files away that everybody knows.)
+const GearTable& gear_table();
 
 class FastCdc {
  public:
-  explicit FastCdc(PieceSizes sizes) : sizes_(sizes) {}
+  // REQUIRES: the table outlives this.
+  explicit FastCdc(PieceSizes sizes, const GearTable& gear = gear_table()) : sizes_(sizes), gear_(&gear) {}
 
   // How many of `bytes`, the next of the stream, belong to the piece that is open: all of them, or those up to its end,
   // in which case ended() is true and the next call begins a piece. REQUIRES: bytes is not empty
@@ -47,6 +53,7 @@ class FastCdc {
   }
 
   PieceSizes sizes_;
+  const GearTable* gear_;
   std::size_t length_ = 0;
   std::uint64_t hash_ = 0;
 };

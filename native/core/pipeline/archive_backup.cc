@@ -24,7 +24,7 @@ constexpr PieceSizes kSmallFilePieces{.least = 16 * limits::kKiB, .average_log2 
 // Collects the bytes of a piece until the content, or the end of a large file, ends it.
 class DataCutter {
  public:
-  explicit DataCutter(ArchiveStage& stage) : stage_(stage) {}
+  DataCutter(ArchiveStage& stage, const GearTable& gear) : stage_(stage), gear_(gear) {}
 
   Status add(ByteSpan bytes) {
     while (!bytes.empty()) {
@@ -38,7 +38,7 @@ class DataCutter {
 
   // The open piece ends here, those that follow are of these sizes.
   Status cut(const PieceSizes& sizes) {
-    cutter_ = FastCdc(sizes);
+    cutter_ = FastCdc(sizes, gear_);
     return piece_.empty() ? Status() : submit();
   }
 
@@ -46,7 +46,8 @@ class DataCutter {
   Status submit() { return stage_.submit(std::exchange(piece_, Bytes())); }
 
   ArchiveStage& stage_;
-  FastCdc cutter_{kSmallFilePieces};
+  const GearTable& gear_;
+  FastCdc cutter_{kSmallFilePieces, gear_};
   Bytes piece_;
 };
 
@@ -89,7 +90,7 @@ Result<ArchiveMap> backup_archive(int fd, ChunkWriter& writer, const ArchiveBack
   CatalogueWriter catalogue(writer);
   ArchiveStage stage(writer, counters, cancel);
   VZV_TRY(stage.start(default_workers()));
-  DataCutter cutter(stage);
+  DataCutter cutter(stage, gear_table(writer.keys()));
   VZV_TRY(back_up_members(tar, catalogue, cutter, counters));
   Result<StreamMap> data = stage.finish();
   if (!data.ok()) return data.status();

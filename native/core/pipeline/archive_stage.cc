@@ -1,11 +1,10 @@
 #include "core/pipeline/archive_stage.h"
 
 #include <chrono>
-#include <system_error>
 #include <utility>
 
+#include "core/base/guarded.h"
 #include "core/base/limits.h"
-#include "core/base/sha256.h"
 #include "core/chunk/zero.h"
 
 namespace vzv {
@@ -26,18 +25,12 @@ ArchiveStage::~ArchiveStage() {
 }
 
 Status ArchiveStage::start(unsigned workers) {
-  try {
-    for (unsigned i = 0; i < workers; ++i) threads_.emplace_back([this] { run(); });
-  } catch (const std::system_error&) {
-    return {Code::E_INTERNAL, "the system has no thread left"};
-  }
-  return {};
+  return threads_.start(workers, [this] { run(); });
 }
 
 void ArchiveStage::stop() {
   queue_.close();
-  for (std::thread& thread : threads_) thread.join();
-  threads_.clear();
+  threads_.join();
 }
 
 void ArchiveStage::fail(Status status) {
@@ -73,12 +66,16 @@ Result<StreamMap> ArchiveStage::finish() {
 void ArchiveStage::run() {
   while (std::optional<Piece> piece = queue_.pop()) {
     if (error_.failed()) continue;
-    const auto length = static_cast<std::uint32_t>(piece->bytes.size());
-    Result<Id> id = store(piece->bytes);
-    let_go(piece->bytes);
-    Status status = id.ok() ? list(piece->sequence, {*id, length}) : id.status();
-    if (!status.ok()) fail(std::move(status));
+    if (Status status = guarded([&] { return handle(*piece); }); !status.ok()) fail(std::move(status));
   }
+}
+
+Status ArchiveStage::handle(Piece& piece) {
+  const auto length = static_cast<std::uint32_t>(piece.bytes.size());
+  const Result<Id> id = store(piece.bytes);
+  let_go(piece.bytes);
+  if (!id.ok()) return id.status();
+  return list(piece.sequence, {*id, length});
 }
 
 void ArchiveStage::let_go(Bytes& bytes) {
@@ -96,7 +93,7 @@ Result<Id> ArchiveStage::store(ByteSpan plain) {
     counters_.zero_bytes += plain.size();
     return Id{};
   }
-  const Id id = sha256(plain);
+  const Id id = chunk_id(writer_.keys(), plain);
   const auto put = writer_.put(ChunkType::kData, id, plain);
   if (!put.ok()) return put.status();
   (put->put == Put::kStored ? counters_.new_bytes : counters_.reused_bytes) += plain.size();

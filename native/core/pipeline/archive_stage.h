@@ -8,12 +8,12 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "core/archive/stream_map.h"
 #include "core/base/bounded_queue.h"
 #include "core/base/cancel.h"
+#include "core/base/threads.h"
 #include "core/pipeline/counters.h"
 #include "core/pipeline/first_error.h"
 #include "core/store/chunk_writer.h"
@@ -45,6 +45,7 @@ class ArchiveStage {
   };
 
   void run();
+  Status handle(Piece& piece);
   Result<Id> store(ByteSpan plain);
   bool has_room();  // REQUIRES: mutex_ held
   void let_go(Bytes& bytes);
@@ -65,7 +66,7 @@ class ArchiveStage {
   std::uint64_t due_ = 0;                 // GUARDED BY mutex_; the piece that the map waits for
   std::map<std::uint64_t, Stored> done_;  // GUARDED BY mutex_; stored, not in the map yet
   StreamWriter stream_;                   // GUARDED BY mutex_
-  std::vector<std::thread> threads_;
+  Threads threads_;
 };
 
 }  // namespace vzv

@@ -3,12 +3,11 @@
 #include <atomic>
 #include <optional>
 #include <string>
-#include <system_error>
-#include <thread>
 #include <utility>
 
 #include "core/archive/catalogue.h"
 #include "core/base/bounded_queue.h"
+#include "core/base/threads.h"
 #include "core/pipeline/damages.h"
 #include "core/pipeline/first_error.h"
 #include "core/pipeline/workers.h"
@@ -59,15 +58,11 @@ class Verification {
 };
 
 Status Verification::read_data() {
-  std::vector<std::thread> threads;
-  try {
-    for (unsigned i = 0; i < default_workers(); ++i) threads.emplace_back([this] { read_pieces(); });
-    fail(find_pieces());
-  } catch (const std::system_error&) {
-    fail({Code::E_INTERNAL, "the system has no thread left"});
-  }
+  Threads threads;
+  Status started = threads.start(default_workers(), [this] { read_pieces(); });
+  fail(started.ok() ? guarded([this] { return find_pieces(); }) : std::move(started));
   queue_.close();
-  for (std::thread& thread : threads) thread.join();
+  threads.join();
   VZV_TRY(error_.status());
   return cancel_.status();
 }
@@ -98,10 +93,12 @@ Status Verification::find_pieces() {
 void Verification::read_pieces() {
   while (const std::optional<StreamPiece> piece = queue_.pop()) {
     if (error_.failed()) continue;
-    const Result<ChunkReader::Chunk> bytes = data_.bytes(*piece);
-    ++chunks_;
-    counters_.processed_bytes += piece->length;
-    if (!bytes.ok()) fail(damages_.take(bytes.status()));
+    fail(guarded([&]() -> Status {
+      const Result<ChunkReader::Chunk> bytes = data_.bytes(*piece);
+      ++chunks_;
+      counters_.processed_bytes += piece->length;
+      return bytes.ok() ? Status() : damages_.take(bytes.status());
+    }));
   }
 }
 

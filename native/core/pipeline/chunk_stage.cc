@@ -6,7 +6,6 @@
 
 #include "core/base/guarded.h"
 #include "core/base/limits.h"
-#include "core/base/sha256.h"
 #include "core/chunk/zero.h"
 
 namespace vzv {
@@ -23,8 +22,7 @@ ChunkStage::ChunkStage(VolumeGeometry geometry, ChunkWriter& writer, std::option
       map_(geometry, writer, base) {}
 
 Status ChunkStage::start(unsigned workers) {
-  for (unsigned i = 0; i < workers; ++i) VZV_TRY(start_thread(threads_, [this] { run(); }));
-  return {};
+  return threads_.start(workers, [this] { run(); });
 }
 
 ChunkStage::~ChunkStage() {
@@ -34,8 +32,7 @@ ChunkStage::~ChunkStage() {
 
 void ChunkStage::stop() {
   queue_.close();
-  for (std::thread& thread : threads_) thread.join();
-  threads_.clear();
+  threads_.join();
 }
 
 void ChunkStage::fail(Status status) {
@@ -114,7 +111,7 @@ Result<ChunkStage::StoredChunk> ChunkStage::store_chunk(ByteSpan plain) {
     counters_.zero_bytes += plain.size();
     return StoredChunk{};
   }
-  const Id id = sha256(plain);
+  const Id id = chunk_id(writer_.keys(), plain);
   Result<PutResult> put = writer_.put(ChunkType::kData, id, plain);
   if (!put.ok()) return put.status();
   (put->put == Put::kStored ? counters_.new_bytes : counters_.reused_bytes) += plain.size();

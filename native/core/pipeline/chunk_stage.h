@@ -12,11 +12,11 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <thread>
 #include <vector>
 
 #include "core/base/bounded_queue.h"
 #include "core/base/cancel.h"
+#include "core/base/threads.h"
 #include "core/chunk/volume_geometry.h"
 #include "core/pipeline/counters.h"
 #include "core/pipeline/discard_tracker.h"
@@ -97,7 +97,7 @@ class ChunkStage {
   std::map<std::uint64_t, Done> done_;  // GUARDED BY mutex_; stored, not in the map yet
   bool map_taken_ = false;              // GUARDED BY mutex_; a thread is writing to the map
   MapWriter map_;                       // used by the thread that set map_taken_
-  std::vector<std::thread> threads_;
+  Threads threads_;
 };
 
 }  // namespace vzv

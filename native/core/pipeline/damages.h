@@ -22,6 +22,7 @@ constexpr bool is_damage(Code code) {
     case Code::E_MAP_DAMAGED:
     case Code::E_CATALOGUE_DAMAGED:
     case Code::E_SUITE_UNKNOWN:
+    case Code::E_SUITE_MISMATCH:
     case Code::E_STORAGE_IO:  // a sector that cannot be read is what verification is for
       return true;
     default:

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "core/base/bounded_queue.h"
 #include "core/base/guarded.h"
 #include "core/base/limits.h"
+#include "core/base/threads.h"
 #include "core/pipeline/first_error.h"
 #include "core/pipeline/workers.h"
 
@@ -27,14 +27,11 @@ class Walk {
       : map_(map), cancel_(cancel), visitor_(visitor), queue_(2 * default_workers()) {}
 
   Status run() {
-    std::vector<std::thread> threads;
-    Status started;
-    for (unsigned i = 0; i < default_workers() && started.ok(); ++i) {
-      started = start_thread(threads, [this] { visit(); });
-    }
+    Threads threads;
+    Status started = threads.start(default_workers(), [this] { visit(); });
     fail(started.ok() ? guarded([this] { return find(); }) : std::move(started));
     queue_.close();
-    for (std::thread& thread : threads) thread.join();
+    threads.join();
     return error_.status();
   }
 

@@ -8,10 +8,9 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
-#include <thread>
 #include <utility>
 
-#include "core/base/guarded.h"
+#include "core/base/threads.h"
 
 namespace vzv {
 
@@ -59,10 +58,9 @@ Status CallThreads::start(unsigned count) {
   for (unsigned i = 0; i < count; ++i) {
     // Counted by whoever starts it, so that the end cannot miss one that has not begun.
     std::lock_guard lock(channel_->mutex_);
-    VZV_TRY(guarded([&]() -> Status {
-      std::thread([channel = channel_] { channel->run(); }).detach();
-      return {};
-    }));
+    Result<std::thread> thread = start_thread([channel = channel_] { channel->run(); });
+    if (!thread.ok()) return thread.status();
+    thread->detach();
     ++channel_->threads_;
   }
   return {};

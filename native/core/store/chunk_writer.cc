@@ -17,7 +17,19 @@ Result<std::unique_ptr<ChunkWriter>> ChunkWriter::create(std::shared_ptr<Reposit
     return Status(Code::E_ARGUMENT_INVALID,
                   "segments cannot be of " + std::to_string(options.segment_entries) + " entries");
   }
-  return std::unique_ptr<ChunkWriter>(new ChunkWriter(std::move(dir), std::move(index), options));
+  // What the index has is not stored again: it must be what this writer's readers can open.
+  if (options.keys == nullptr && index->lists(Suite::kAes256Gcm)) {
+    return Status(Code::E_KEY_MISSING, "the repository holds encrypted chunks, and there is no key");
+  }
+  if (options.keys != nullptr && index->lists(Suite::kNone)) {
+    return Status(Code::E_SUITE_MISMATCH, "the index lists chunks that are not encrypted, though the repository is");
+  }
+  if (!options.session.empty()) {
+    Result<std::shared_ptr<RepositoryDir>> own = dir->for_session(options.session);
+    if (!own.ok()) return own.status();
+    dir = std::move(*own);
+  }
+  return std::unique_ptr<ChunkWriter>(new ChunkWriter(std::move(dir), std::move(index), std::move(options)));
 }
 
 Status ChunkWriter::error() const {
@@ -51,6 +63,34 @@ void ChunkWriter::take_back_claim(const ChunkKey& key) {
   claimed_.erase(claim);
 }
 
+bool ChunkWriter::refer(const ChunkKey& key) {
+  std::shared_lock looking(exclusion_mutex_);
+  const std::optional<ChunkPlace> place = index_->find(key.id, key.type, excluded_);
+  if (!place) return false;
+  std::lock_guard lock(packs_mutex_);
+  referred_.insert(place->pack);
+  return true;
+}
+
+std::vector<Id> ChunkWriter::exclude(const std::vector<Id>& packs) {
+  std::unique_lock excluding(exclusion_mutex_);
+  std::lock_guard lock(packs_mutex_);
+  std::vector<Id> keeps;
+  for (const Id& pack : packs) {
+    if (referred_.contains(pack) || written_.contains(pack)) {
+      keeps.push_back(pack);
+    } else {
+      excluded_.insert(pack);
+    }
+  }
+  return keeps;
+}
+
+std::vector<Id> ChunkWriter::written_packs() const {
+  std::lock_guard lock(packs_mutex_);
+  return {written_.begin(), written_.end()};
+}
+
 Result<PutResult> ChunkWriter::put(ChunkType type, const Id& id, ByteSpan plain) {
   std::shared_lock putting(flush_mutex_);
   VZV_TRY(error());
@@ -61,7 +101,7 @@ Result<PutResult> ChunkWriter::put(ChunkType type, const Id& id, ByteSpan plain)
   // Claimed before the index is asked: whoever comes second meets either the claim or the entry that it became.
   const ChunkKey key{id, type};
   if (std::optional<Durability> durability = claim(key)) return PutResult{Put::kReused, 0, std::move(*durability)};
-  if (index_->find(id, type)) {
+  if (refer(key)) {
     take_back_claim(key);
     return PutResult{Put::kReused};
   }
@@ -92,7 +132,7 @@ Result<Durability> ChunkWriter::append(OpenPack& open, const ChunkKey& key, std:
   std::lock_guard lock(open.mutex);
   UnfinishedPack& pack = open.pack;
   if (pack.writer == nullptr) {
-    Result<std::unique_ptr<PackWriter>> writer = PackWriter::create(dir_, options_.suite);
+    Result<std::unique_ptr<PackWriter>> writer = PackWriter::create(dir_, options_.keys.get());
     if (!writer.ok()) return writer.status();
     pack = {std::move(*writer), {std::make_shared<std::atomic<bool>>(false)}};
   }
@@ -112,7 +152,11 @@ Result<Durability> ChunkWriter::append(OpenPack& open, const ChunkKey& key, std:
 }
 
 Status ChunkWriter::finish_pack(UnfinishedPack pack) {
-  Result<FinishedPack> finished = pack.writer->finish();
+  // Noted before the pack can be seen, and so condemned.
+  Result<FinishedPack> finished = pack.writer->finish([this](const Id& id) {
+    std::lock_guard lock(packs_mutex_);
+    written_.insert(id);
+  });
   if (!finished.ok()) return finished.status();
   added_bytes_.fetch_add(finished->file_bytes, std::memory_order_relaxed);
   for (const DurableFlag& durable : pack.durable) durable->store(true, std::memory_order_release);
@@ -131,7 +175,7 @@ Status ChunkWriter::finish_pack(UnfinishedPack pack) {
 }
 
 Status ChunkWriter::write_segment_of(std::vector<FinishedPack> packs) {
-  Result<WrittenSegment> segment = write_segment(*dir_, options_.suite, packs);
+  Result<WrittenSegment> segment = write_segment(*dir_, suite_of(options_.keys.get()), packs);
   if (!segment.ok()) return segment.status();
   added_bytes_.fetch_add(segment->bytes.size(), std::memory_order_relaxed);
   VZV_TRY(index_->add(segment->id, segment->bytes));

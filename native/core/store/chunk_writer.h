@@ -8,6 +8,10 @@
 // Memory: bounded by segment_entries and by what two open packs hold in their tables, whatever the disk's size. A full
 // pack is made durable by the thread that filled it, while others fill the next.
 //
+// Packs that a collector wants to delete are excluded: their chunks count as absent and are stored again. Which packs
+// this writer depends on, because it answered kReused for a chunk in them or wrote them, it knows from the moment at
+// which it came to depend on them.
+//
 // Thread-safe. The first error sticks: every later call answers it. Destroyed before flush(), it removes its temporary
 // files; packs that were finished stay, for collection to find.
 #pragma once
@@ -18,6 +22,7 @@
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -55,14 +60,17 @@ struct PutResult {
 
 struct ChunkWriterOptions {
   int zstd_level = 1;
-  Suite suite = Suite::kNone;
   std::uint64_t pack_target_bytes = limits::kPackTargetBytes;  // at most kPackTargetMaxBytes
   std::size_t segment_entries = limits::kSegmentEntries;       // at least 1; a segment may list one pack's chunks more
+  RepositoryKeysPtr keys{};                                    // of an encrypted repository
+  std::string session{};                                       // its unfinished files are tmp/<session>-<random>
+  std::vector<Id> excluded{};                                  // as by exclude() before the first put()
 };
 
 class ChunkWriter {
  public:
-  // Writes nothing yet. E_ARGUMENT_INVALID for options out of range.
+  // Writes nothing yet. E_ARGUMENT_INVALID for options out of range, E_KEY_MISSING where the index lists encrypted
+  // chunks and there are no keys, E_SUITE_MISMATCH where it lists others and there are.
   static Result<std::unique_ptr<ChunkWriter>> create(std::shared_ptr<RepositoryDir> dir, std::shared_ptr<Index> index,
                                                      ChunkWriterOptions options = {});
 
@@ -73,6 +81,16 @@ class ChunkWriter {
 
   // Covers every put() that returned before. Waits for those that have not.
   Status flush();
+
+  // Excludes these packs for all later lookups, but those of them that this writer depends on already: it answers them,
+  // and they stay usable. Waits for lookups that are under way, so that each put() counts as before or after. Works
+  // also after an error.
+  std::vector<Id> exclude(const std::vector<Id>& packs);
+  // Packs that this writer made durable, or is making so, in no order.
+  std::vector<Id> written_packs() const;
+
+  // Null where the repository is not encrypted. What makes ids and cuts of the plain bytes that are put.
+  const RepositoryKeys* keys() const { return options_.keys.get(); }
 
   // Bytes of the packs and segments that were finished: what the repository grew by.
   std::uint64_t added_bytes() const { return added_bytes_.load(std::memory_order_relaxed); }
@@ -97,7 +115,12 @@ class ChunkWriter {
   };
 
   ChunkWriter(std::shared_ptr<RepositoryDir> dir, std::shared_ptr<Index> index, ChunkWriterOptions options)
-      : dir_(std::move(dir)), index_(std::move(index)), options_(options) {}
+      : dir_(std::move(dir)),
+        index_(std::move(index)),
+        options_(std::move(options)),
+        excluded_(options_.excluded.begin(), options_.excluded.end()) {}
+  // True where the index has the chunk in a pack that is not excluded; from then on this writer depends on that pack.
+  bool refer(const ChunkKey& key);
   // Nothing where the chunk is the caller's to store; where it was put before, when that one is durable.
   std::optional<Durability> claim(const ChunkKey& key);
   void take_back_claim(const ChunkKey& key);
@@ -116,6 +139,13 @@ class ChunkWriter {
   const std::shared_ptr<RepositoryDir> dir_;
   const std::shared_ptr<Index> index_;
   const ChunkWriterOptions options_;
+
+  // Shared by lookups, exclusive for exclude(). Taken before packs_mutex_.
+  std::shared_mutex exclusion_mutex_;
+  IdSet excluded_;  // GUARDED BY exclusion_mutex_
+  mutable std::mutex packs_mutex_;
+  IdSet referred_;  // GUARDED BY packs_mutex_
+  IdSet written_;   // GUARDED BY packs_mutex_; from before a pack has its name
 
   // Shared by puts, exclusive for flush().
   std::shared_mutex flush_mutex_;

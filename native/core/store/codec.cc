@@ -4,6 +4,8 @@
 
 #include <memory>
 
+#include "core/base/aes_gcm.h"
+
 namespace vzv {
 
 namespace {
@@ -59,7 +61,10 @@ Result<EncodedChunk> encode(ByteSpan plain, int zstd_level) {
     encoded.bytes.resize(length);
     return encoded;
   }
-  return EncodedChunk{Codec::kStored, Bytes(plain.begin(), plain.end())};
+  EncodedChunk stored;
+  stored.bytes.reserve(plain.size() + Aes256Gcm::kTagBytes);  // so that sealing need not move it
+  stored.bytes.assign(plain.begin(), plain.end());
+  return stored;
 }
 
 Status decode(Codec codec, ByteSpan encoded, std::span<std::uint8_t> plain) {

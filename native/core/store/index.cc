@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <thread>
 
 #include "core/base/limits.h"
 
@@ -36,10 +37,10 @@ Result<std::vector<Id>> list_ids(RepositoryDir& dir, std::string_view name) {
   return ids;
 }
 
-Result<std::unordered_set<Id, IdHash>> list_packs(RepositoryDir& dir) {
+Result<IdSet> list_packs(RepositoryDir& dir) {
   Result<std::optional<std::vector<DirectoryEntry>>> prefixes = dir.list("packs");
   if (!prefixes.ok()) return prefixes.status();
-  std::unordered_set<Id, IdHash> packs;
+  IdSet packs;
   if (!*prefixes) return packs;
   for (const DirectoryEntry& prefix : **prefixes) {
     if (prefix.kind != FileKind::kDirectory) continue;
@@ -71,32 +72,74 @@ ChunkPlace place_of(const SegmentEntry& entry, const Id& pack) {
   return {pack, entry.ordinal, entry.offset, entry.stored_bytes, entry.plain_bytes, entry.type, entry.codec};
 }
 
+// Hands the places of a chunk, newest first, to `visit` for as long as it answers true.
+template <typename Visit>
+void each_place(const std::vector<std::shared_ptr<const SegmentReader>>& segments, const ChunkKey& key, Visit visit) {
+  for (auto segment = segments.rbegin(); segment != segments.rend(); ++segment) {
+    const SegmentView& view = (*segment)->view();
+    const std::optional<SegmentEntry> entry = view.find(key.id, key.type);
+    if (entry && !visit(place_of(*entry, view.pack(entry->pack)))) return;
+  }
+}
+
 }  // namespace
 
-Result<std::shared_ptr<Index>> Index::open(std::shared_ptr<RepositoryDir> repository, std::string cache_dir) {
+Result<std::shared_ptr<Index>> Index::open(std::shared_ptr<RepositoryDir> repository, std::string cache_dir,
+                                           std::optional<Suite> suite) {
   VZV_TRY(make_path(cache_dir));
   Result<std::shared_ptr<RepositoryDir>> cache = RepositoryDir::open(std::move(cache_dir));
   if (!cache.ok()) return cache.status();
   remove_leftovers(**cache);
-  std::shared_ptr<Index> index(new Index(std::move(repository), std::move(*cache)));
+  std::shared_ptr<Index> index(new Index(std::move(repository), std::move(*cache), suite));
   VZV_TRY(index->refresh());
   return index;
 }
 
 Status Index::refresh() {
   std::lock_guard refreshing(refresh_mutex_);
+  std::vector<Id> vanished;
+  VZV_TRY(refresh_once(vanished));
+  // A collector has replaced those by others, which a new listing shows. A network file system may serve an old listing
+  // for a while.
+  for (const int pause_ms : {0, 50, 200, 800}) {
+    if (vanished.empty()) return {};
+    std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms));
+    vanished.clear();
+    VZV_TRY(refresh_once(vanished));
+  }
+  std::unique_lock lock(mutex_);
+  for (const Id& id : vanished) {
+    damaged_.push_back(
+        {Code::E_SEGMENT_DAMAGED, describe_segment(id) + " is listed in index/, but there is no " + segment_name(id)});
+  }
+  return {};
+}
+
+Result<bool> Index::refresh_after_miss(std::uint64_t generation) {
+  std::lock_guard lock(miss_mutex_);
+  if (this->generation() != generation) return true;
+  const auto now = std::chrono::steady_clock::now();
+  if (miss_refreshed_ && now - *miss_refreshed_ < std::chrono::milliseconds(limits::kMissRefreshIntervalMs)) {
+    return false;
+  }
+  VZV_TRY(refresh());
+  miss_refreshed_ = std::chrono::steady_clock::now();
+  return true;
+}
+
+Status Index::refresh_once(std::vector<Id>& vanished) {
   // The cache is listed before the repository, so that a segment that another process adds in between is not taken for
   // one that is gone; segments before packs, so that the packs of every listed segment are seen.
   Result<std::vector<Id>> cached = list_ids(*cache_, "");
   if (!cached.ok()) return cached.status();
   Result<std::vector<Id>> listed = list_ids(*repository_, "index");
   if (!listed.ok()) return listed.status();
-  Result<std::unordered_set<Id, IdHash>> packs = list_packs(*repository_);
+  Result<IdSet> packs = list_packs(*repository_);
   if (!packs.ok()) return packs.status();
 
-  const std::unordered_set<Id, IdHash> wanted(listed->begin(), listed->end());
+  const IdSet wanted(listed->begin(), listed->end());
   Segments segments;
-  std::unordered_set<Id, IdHash> known;
+  IdSet known;
   {
     std::shared_lock lock(mutex_);
     for (const auto& segment : segments_) {
@@ -108,8 +151,15 @@ Status Index::refresh() {
   for (const Id& id : *listed) {
     if (known.contains(id)) continue;
     Result<std::shared_ptr<const SegmentReader>> segment = SegmentReader::open(*repository_, *cache_, id);
-    if (segment.ok()) {
-      if (*segment != nullptr) segments.push_back(std::move(*segment));
+    if (segment.ok() && *segment != nullptr && suite_ && (*segment)->view().suite() != *suite_) {
+      damaged.push_back({Code::E_SUITE_MISMATCH, describe_segment(id) + " (" + segment_name(id) +
+                                                     ") lists packs of another suite than the repository has"});
+    } else if (segment.ok()) {
+      if (*segment != nullptr) {
+        segments.push_back(std::move(*segment));
+      } else {
+        vanished.push_back(id);
+      }
     } else if (segment.status().code() == Code::E_SEGMENT_DAMAGED || segment.status().code() == Code::E_SUITE_UNKNOWN) {
       damaged.push_back(segment.status());
     } else {
@@ -124,6 +174,7 @@ Status Index::refresh() {
     packs_.swap(*packs);
     damaged_.swap(damaged);
   }
+  generation_.fetch_add(1, std::memory_order_acq_rel);
   for (const Id& id : *cached) {
     if (!wanted.contains(id)) (void)cache_->remove(id.hex());
   }
@@ -142,33 +193,29 @@ Status Index::add(const Id& segment, ByteSpan bytes) {
   const bool known =
       std::any_of(segments_.begin(), segments_.end(), [&](const auto& other) { return other->id() == segment; });
   if (!known) segments_.push_back(std::move(*reader));
+  generation_.fetch_add(1, std::memory_order_acq_rel);
   return {};
 }
 
 bool Index::pack_present(const Id& pack) const { return packs_.contains(pack); }
 
-std::optional<ChunkPlace> Index::find(const Id& id, ChunkType type) const {
+std::optional<ChunkPlace> Index::find(const Id& id, ChunkType type, const IdSet& excluded) const {
+  std::optional<ChunkPlace> found;
   std::shared_lock lock(mutex_);
-  for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
-    const SegmentView& view = (*segment)->view();
-    const std::optional<SegmentEntry> entry = view.find(id, type);
-    if (!entry) continue;
-    const Id pack = view.pack(entry->pack);
-    if (pack_present(pack)) return place_of(*entry, pack);
-  }
-  return std::nullopt;
+  each_place(segments_, {id, type}, [&](const ChunkPlace& place) {
+    if (pack_present(place.pack) && !excluded.contains(place.pack)) found = place;
+    return !found;
+  });
+  return found;
 }
 
 std::vector<ChunkPlace> Index::find_all(const Id& id, ChunkType type) const {
   std::vector<ChunkPlace> places;
   std::shared_lock lock(mutex_);
-  for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
-    const SegmentView& view = (*segment)->view();
-    const std::optional<SegmentEntry> entry = view.find(id, type);
-    if (!entry) continue;
-    const Id pack = view.pack(entry->pack);
-    if (pack_present(pack)) places.push_back(place_of(*entry, pack));
-  }
+  each_place(segments_, {id, type}, [&](const ChunkPlace& place) {
+    if (pack_present(place.pack)) places.push_back(place);
+    return true;
+  });
   return places;
 }
 
@@ -190,7 +237,7 @@ std::string Index::explain_missing(const Id& id, ChunkType type) const {
 
 IndexStatistics Index::statistics() const {
   Segments segments;
-  std::unordered_set<Id, IdHash> packs;
+  IdSet packs;
   {
     std::shared_lock lock(mutex_);
     segments = segments_;
@@ -221,6 +268,24 @@ std::vector<Status> Index::damaged_segments() const {
 std::vector<Id> Index::packs() const {
   std::shared_lock lock(mutex_);
   return {packs_.begin(), packs_.end()};
+}
+
+bool Index::lists(Suite suite) const {
+  std::shared_lock lock(mutex_);
+  return std::any_of(segments_.begin(), segments_.end(),
+                     [&](const auto& segment) { return segment->view().suite() == suite; });
+}
+
+IndexView Index::view() const {
+  IndexView view;
+  {
+    std::shared_lock lock(mutex_);
+    view.segments = segments_;
+    view.packs.assign(packs_.begin(), packs_.end());
+    view.damaged = damaged_;
+  }
+  std::sort(view.packs.begin(), view.packs.end());
+  return view;
 }
 
 std::vector<Id> Index::segments() const {

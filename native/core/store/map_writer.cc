@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "core/base/sha256.h"
-
 namespace vzv {
 
 MapWriter::MapWriter(VolumeGeometry geometry, ChunkWriter& writer, std::optional<Base> base)
@@ -89,7 +87,7 @@ Result<Id> MapWriter::close_node(unsigned level) {
   const bool zero = std::all_of(node.children.begin(), node.children.end(), [](const Id& id) { return id.is_zero(); });
   if (zero) return Id{};
   const Bytes bytes = encode_map_node(level, node.children);
-  const Id id = sha256(bytes);
+  const Id id = chunk_id(writer_.keys(), bytes);
   Result<PutResult> put = writer_.put(ChunkType::kMapNode, id, bytes);
   if (!put.ok()) return put.status();
   return id;

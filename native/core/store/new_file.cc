@@ -1,4 +1,5 @@
-// NewFile: the one way in which a name comes into being in a repository (docs/format.md, The directory).
+// NewFile: the one way in which a name comes into being in a repository (docs/format.md, The directory), and which
+// kinds of it a file system has.
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -26,16 +27,61 @@ void pass_crash_point_of(std::string_view name, CrashPoint of_pack, CrashPoint o
   if (name.starts_with("index/")) pass_crash_point(of_segment);
 }
 
-std::string random_name() {
+std::string random_name(const std::string& session) {
   Id random;
   random_bytes(random.bytes);
-  return "tmp/" + random.hex().substr(0, 32);
+  return "tmp/" + session + (session.empty() ? "" : "-") + random.hex().substr(0, 32);
+}
+
+// Gives a file one more name, or one name in place of another.
+using Naming = int (*)(int directory, const char* from, const char* to);
+
+int rename_no_replace_call(int directory, const char* from, const char* to) {
+  return ::renameat2(directory, from, directory, to, RENAME_NOREPLACE);
+}
+
+int link_call(int directory, const char* from, const char* to) { return ::linkat(directory, from, directory, to, 0); }
+
+// Whether `naming` makes a name that is free and refuses one that is taken. An errno where that cannot be told.
+// REQUIRES: `file` and `taken` are files, `free` is absent.
+Result<bool> can_name(Naming naming, int directory, const std::string& file, const std::string& taken,
+                      const std::string& free) {
+  const auto refused = [](int error) { return unsupported(error) || error == EPERM; };
+  const std::string doing = "trying out how " + file + " is named without replacing";
+  if (naming(directory, file.c_str(), taken.c_str()) == 0) return false;
+  if (refused(errno)) return false;
+  if (errno != EEXIST) return storage_errno(errno, doing);
+  if (naming(directory, file.c_str(), free.c_str()) == 0) return true;
+  if (refused(errno)) return false;
+  return storage_errno(errno, doing);
 }
 
 }  // namespace
 
+Result<NoReplace> RepositoryDir::no_replace() {
+  std::lock_guard lock(no_replace_mutex_);
+  if (no_replace_) return *no_replace_;
+  NoReplace found = NoReplace::kNone;
+  for (const auto& [kind, naming] : {std::pair{NoReplace::kRename, Naming{rename_no_replace_call}},
+                                     std::pair{NoReplace::kLink, Naming{link_call}}}) {
+    Result<std::unique_ptr<NewFile>> file = create();
+    if (!file.ok()) return file.status();
+    Result<std::unique_ptr<NewFile>> taken = create();
+    if (!taken.ok()) return taken.status();
+    const std::string free = random_name(session_);
+    const Result<bool> can = can_name(naming, fd_.get(), (*file)->name_, (*taken)->name_, free);
+    (void)::unlinkat(fd_.get(), free.c_str(), 0);
+    if (!can.ok()) return can.status();
+    if (!*can) continue;
+    found = kind;
+    break;
+  }
+  no_replace_ = found;
+  return found;
+}
+
 Result<std::unique_ptr<NewFile>> RepositoryDir::create() {
-  const std::string name = random_name();
+  const std::string name = random_name(session_);
   UniqueFd fd = open_at(fd_.get(), name.c_str(), O_RDWR | O_CREAT | O_EXCL, kFileMode);
   if (!fd.valid() && errno == ENOENT) {
     VZV_TRY(make_directories("tmp"));
@@ -67,8 +113,14 @@ int NewFile::rename_no_replace(const char* name) {
   // NFS has no such rename, but link(2) never replaces either.
   if (::linkat(dir, name_.c_str(), dir, name, 0) != 0) {
     const int error = errno;
-    // EPERM is what link(2) says where there are no hard links.
-    if (unsupported(error) || error == EPERM) return EOPNOTSUPP;
+    // EPERM is what link(2) says where there are no hard links. Then there is nothing but to look first; of two that
+    // come at once, both may succeed, so that no collector relies on it.
+    if (unsupported(error) || error == EPERM) {
+      struct stat taken;
+      if (::fstatat(dir, name, &taken, AT_SYMLINK_NOFOLLOW) == 0) return EEXIST;
+      if (errno != ENOENT) return errno;
+      return ::renameat(dir, name_.c_str(), dir, name) == 0 ? 0 : errno;
+    }
     // Where its answer was lost, a server may refuse the client's second try because of the first: then the name is
     // this file's. The number of links would not tell, since the client may remember the old one.
     struct stat ours;
@@ -98,10 +150,6 @@ Status NewFile::publish_as(std::string_view name, Publish how) {
     error = rename_no_replace(target.c_str());
   } else if (::renameat(dir, name_.c_str(), dir, target.c_str()) != 0) {
     error = errno;
-  }
-  if (error == EOPNOTSUPP) {
-    return Status(Code::E_UNSUPPORTED,
-                  doing + ": the file system can neither rename without replacing nor make hard links");
   }
   if (error != 0) return storage_errno(error, doing);
   published_ = true;

@@ -88,8 +88,7 @@ Result<PackHeader> decode_pack_header(ByteSpan header) {
   if (!reader.magic(kHeaderMagic)) return damaged("it does not begin as a pack");
   if (reader.u16() != kVersion) return damaged("its version is unknown");
   const std::uint16_t suite = reader.u16();
-  if (reader.ok() && !suite_known(suite))
-    return Status(Code::E_SUITE_UNKNOWN, "suite " + std::to_string(suite) + " is not known");
+  if (reader.ok() && !suite_known(suite)) return Status(Code::E_SUITE_UNKNOWN, describe_unknown_suite(suite));
   if (!reader.zeroes(4)) return damaged("a reserved field of its header is not zero");
   PackHeader decoded;
   decoded.suite = static_cast<Suite>(suite);

@@ -12,7 +12,7 @@
 #include "core/base/status.h"
 #include "core/store/chunk_type.h"
 #include "core/store/codec.h"
-#include "core/store/seal.h"
+#include "core/store/suite.h"
 
 namespace vzv {
 

@@ -5,7 +5,6 @@
 #include <cerrno>
 
 #include "core/base/limits.h"
-#include "core/base/sha256.h"
 
 namespace vzv {
 
@@ -18,7 +17,7 @@ Status in_pack(const Id& pack, const Status& status) {
 
 }  // namespace
 
-Result<std::shared_ptr<PackReader>> PackReader::open(RepositoryDir& dir, const Id& pack) {
+Result<std::shared_ptr<PackReader>> PackReader::open(RepositoryDir& dir, const Id& pack, RepositoryKeysPtr keys) {
   Result<UniqueFd> fd = dir.open_read(pack_name(pack));
   if (!fd.ok()) return fd.status();
   if (!fd->valid())
@@ -27,7 +26,7 @@ Result<std::shared_ptr<PackReader>> PackReader::open(RepositoryDir& dir, const I
   if (::fstat(fd->get(), &status) != 0) return storage_errno(errno, "looking at " + pack_name(pack));
   if (!S_ISREG(status.st_mode)) return in_pack(pack, {Code::E_PACK_DAMAGED, "it is not a regular file"});
   const auto file_bytes = static_cast<std::uint64_t>(status.st_size);
-  std::shared_ptr<PackReader> reader(new PackReader(pack, std::move(*fd), file_bytes));
+  std::shared_ptr<PackReader> reader(new PackReader(pack, std::move(*fd), file_bytes, std::move(keys)));
 
   reader->header_bytes_.resize(kPackHeaderBytes);
   VZV_TRY(reader->read_at(0, reader->header_bytes_, "header"));
@@ -38,6 +37,9 @@ Result<std::shared_ptr<PackReader>> PackReader::open(RepositoryDir& dir, const I
     return in_pack(pack, decoded.status());
   }
   reader->header_ = *decoded;
+  Result<std::unique_ptr<const PackSeal>> seal = PackSeal::create(reader->header_, reader->keys_.get());
+  if (seal.ok()) reader->seal_ = std::move(*seal);
+  reader->seal_status_ = seal.status();
   return reader;
 }
 
@@ -71,7 +73,15 @@ Result<std::vector<PackEntry>> PackReader::table() const {
   return entries;
 }
 
+Status PackReader::readable() const {
+  if (seal_ != nullptr) return {};
+  // Another suite than expected is more often a damaged byte: the digest tells.
+  VZV_TRY(proven_table().status());
+  return in_pack(id_, seal_status_);
+}
+
 Status PackReader::read_chunk(const PackEntry& entry, std::uint32_t ordinal, std::span<std::uint8_t> plain) const {
+  VZV_TRY(readable());
   const std::string where = describe_chunk(entry.id, entry.type) + " in " + describe_pack(id_) + " at offset " +
                             std::to_string(entry.offset) + ": ";
   // Kept by the thread: at most one stored chunk's worth.
@@ -82,10 +92,10 @@ Status PackReader::read_chunk(const PackEntry& entry, std::uint32_t ordinal, std
   if (error == ENODATA) return {Code::E_CHUNK_DAMAGED, where + "the pack ends before it"};
   if (error != 0) return storage_errno(error, "reading " + where.substr(0, where.size() - 2));
 
-  const SealContext context{header_.suite, header_.salt, ordinal, entry.id, entry.type, entry.plain_bytes};
-  const Status opened = open_sealed(context, entry.codec, stored, plain);
+  const SealContext context{ordinal, entry.id, entry.type, entry.codec, entry.plain_bytes};
+  const Status opened = seal_->open(context, stored, plain);
   if (!opened.ok()) return {opened.code(), where + opened.message()};
-  if (sha256(plain) != entry.id) return {Code::E_CHUNK_DAMAGED, where + "its bytes do not match its id"};
+  if (chunk_id(keys_.get(), plain) != entry.id) return {Code::E_CHUNK_DAMAGED, where + "its bytes do not match its id"};
   return {};
 }
 

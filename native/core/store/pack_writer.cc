@@ -7,17 +7,21 @@
 
 namespace vzv {
 
-Result<std::unique_ptr<PackWriter>> PackWriter::create(const std::shared_ptr<RepositoryDir>& dir, Suite suite) {
+Result<std::unique_ptr<PackWriter>> PackWriter::create(const std::shared_ptr<RepositoryDir>& dir,
+                                                       const RepositoryKeys* keys) {
+  const PackHeader header{suite_of(keys), new_salt()};
+  Result<std::unique_ptr<const PackSeal>> seal = PackSeal::create(header, keys);
+  if (!seal.ok()) return seal.status();
   Result<std::unique_ptr<NewFile>> file = dir->create();
   if (!file.ok()) return file.status();
-  std::unique_ptr<PackWriter> writer(new PackWriter(std::move(*file), suite));
+  std::unique_ptr<PackWriter> writer(new PackWriter(std::move(*file), header, std::move(*seal)));
   VZV_TRY(writer->write(writer->header_bytes_));
   pass_crash_point(CrashPoint::kPackCreated);
   return writer;
 }
 
-PackWriter::PackWriter(std::unique_ptr<NewFile> file, Suite suite)
-    : file_(std::move(file)), header_{suite, new_salt()}, header_bytes_(encode_pack_header(header_)) {
+PackWriter::PackWriter(std::unique_ptr<NewFile> file, const PackHeader& header, std::unique_ptr<const PackSeal> seal)
+    : file_(std::move(file)), seal_(std::move(seal)), header_bytes_(encode_pack_header(header)) {
   buffer_.reserve(limits::kWriteBufferBytes);
 }
 
@@ -47,17 +51,17 @@ bool PackWriter::fits(std::size_t encoded_bytes) const {
 
 Status PackWriter::append(const Id& id, ChunkType type, std::uint32_t plain_bytes, EncodedChunk encoded) {
   if (!fits(encoded.bytes.size())) return {Code::E_INTERNAL, "a pack was filled beyond its limit"};
-  const SealContext context{header_.suite, header_.salt, entries(), id, type, plain_bytes};
-  Result<Bytes> stored = seal(context, std::move(encoded.bytes));
-  if (!stored.ok()) return stored.status();
-  entries_.push_back({id, type, encoded.codec, static_cast<std::uint32_t>(stored->size()), plain_bytes, offset_});
-  return write(*stored);
+  const SealContext context{entries(), id, type, encoded.codec, plain_bytes};
+  const Bytes stored = seal_->seal(context, std::move(encoded.bytes));
+  entries_.push_back({id, type, encoded.codec, static_cast<std::uint32_t>(stored.size()), plain_bytes, offset_});
+  return write(stored);
 }
 
-Result<FinishedPack> PackWriter::finish() {
+Result<FinishedPack> PackWriter::finish(const std::function<void(const Id&)>& named) {
   VZV_TRY(write(encode_pack_tail(header_bytes_, entries_)));
   VZV_TRY(flush_buffer());
   const Id id = hash_.finish();
+  if (named) named(id);
   const Status published = file_->publish(pack_name(id));
   if (!published.ok() && published.code() != Code::E_NAME_TAKEN) return published;
   return FinishedPack{id, offset_, std::move(entries_)};

@@ -5,12 +5,14 @@
 // destroy the writer, which removes its temporary file.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "core/base/sha256.h"
 #include "core/store/pack_format.h"
 #include "core/store/repository_dir.h"
+#include "core/store/seal.h"
 
 namespace vzv {
 
@@ -22,7 +24,9 @@ struct FinishedPack {
 
 class PackWriter {
  public:
-  static Result<std::unique_ptr<PackWriter>> create(const std::shared_ptr<RepositoryDir>& dir, Suite suite);
+  // `keys` are the repository's, null where it is not encrypted.
+  static Result<std::unique_ptr<PackWriter>> create(const std::shared_ptr<RepositoryDir>& dir,
+                                                    const RepositoryKeys* keys = nullptr);
 
   // REQUIRES: fits(encoded.bytes.size()); encoded came from `plain_bytes` bytes whose id this is.
   Status append(const Id& id, ChunkType type, std::uint32_t plain_bytes, EncodedChunk encoded);
@@ -34,17 +38,17 @@ class PackWriter {
   std::uint32_t entries() const { return static_cast<std::uint32_t>(entries_.size()); }
 
   // Makes the pack durable under its name. A pack of that name that exists already has the same bytes: success.
-  // REQUIRES: entries() > 0.
-  Result<FinishedPack> finish();
+  // `named` is told the name before anybody else can see it. REQUIRES: entries() > 0.
+  Result<FinishedPack> finish(const std::function<void(const Id&)>& named = {});
 
  private:
-  PackWriter(std::unique_ptr<NewFile> file, Suite suite);
+  PackWriter(std::unique_ptr<NewFile> file, const PackHeader& header, std::unique_ptr<const PackSeal> seal);
   Status write(ByteSpan bytes);
   Status flush_buffer();
 
   std::unique_ptr<NewFile> file_;
-  PackHeader header_;
-  Bytes header_bytes_;
+  const std::unique_ptr<const PackSeal> seal_;
+  const Bytes header_bytes_;
   Bytes buffer_;  // appended, not yet handed to the file
   Sha256 hash_;
   std::vector<PackEntry> entries_;

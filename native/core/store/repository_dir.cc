@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -68,6 +69,12 @@ Result<std::shared_ptr<RepositoryDir>> RepositoryDir::open(std::string path) {
     return storage_errno(errno, "opening directory " + path);
   }
   return std::shared_ptr<RepositoryDir>(new RepositoryDir(std::move(path), std::move(fd)));
+}
+
+Result<std::shared_ptr<RepositoryDir>> RepositoryDir::for_session(std::string session) const {
+  UniqueFd fd(::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));
+  if (!fd.valid()) return storage_errno(errno, "opening directory " + path_);
+  return std::shared_ptr<RepositoryDir>(new RepositoryDir(path_, std::move(fd), std::move(session)));
 }
 
 std::string RepositoryDir::full_name(std::string_view name) const {
@@ -213,6 +220,33 @@ Result<bool> RepositoryDir::remove(std::string_view name) {
     return storage_errno(errno, "removing " + full_name(name));
   }
   VZV_TRY(sync_parent(path));
+  return true;
+}
+
+Result<bool> RepositoryDir::move(std::string_view from, std::string_view to) {
+  VZV_TRY(check_name(from));
+  VZV_TRY(check_name(to));
+  const std::string old_name(from);
+  const std::string new_name(to);
+  const std::string doing = "moving " + full_name(from) + " to " + full_name(to);
+  if (const std::size_t slash = new_name.rfind('/'); slash != std::string::npos) {
+    VZV_TRY(make_directories(new_name.substr(0, slash)));
+  }
+  int result = ::renameat2(fd_.get(), old_name.c_str(), fd_.get(), new_name.c_str(), RENAME_NOREPLACE);
+  if (result != 0 && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)) {
+    // NFS has no such rename. Nobody else makes names where these files go, so that a look is enough.
+    struct stat taken;
+    if (::fstatat(fd_.get(), new_name.c_str(), &taken, AT_SYMLINK_NOFOLLOW) == 0) {
+      return storage_errno(EEXIST, doing);
+    }
+    result = ::renameat(fd_.get(), old_name.c_str(), fd_.get(), new_name.c_str());
+  }
+  if (result != 0) {
+    if (absent(errno)) return false;
+    return storage_errno(errno, doing);
+  }
+  VZV_TRY(sync_parent(new_name));
+  VZV_TRY(sync_parent(old_name));
   return true;
 }
 

@@ -36,6 +36,13 @@ struct DirectoryEntry {
   FileKind kind;
 };
 
+// How a name is made that must not exist yet, atomically: exactly one of several callers wins.
+enum class NoReplace {
+  kRename,  // renameat2(RENAME_NOREPLACE)
+  kLink,    // link(2)
+  kNone,    // not at all: a look and a plain rename, between which another may come
+};
+
 struct Space {
   std::uint64_t total_bytes;
   std::uint64_t available_bytes;  // what an unprivileged writer could still store
@@ -49,6 +56,10 @@ class RepositoryDir : public std::enable_shared_from_this<RepositoryDir> {
   // E_PATH_MISSING where `path` is absent or no directory, E_PERMISSION.
   static Result<std::shared_ptr<RepositoryDir>> open(std::string path);
 
+  // The same directory (also where something else lies under its path by now) for a session, whose id its unfinished
+  // files begin with: tmp/<session>-<random>. REQUIRES: `session` is a name's component.
+  Result<std::shared_ptr<RepositoryDir>> for_session(std::string session) const;
+
   const std::string& path() const { return path_; }
 
   // The whole file; nullopt where it is absent. E_ARGUMENT_INVALID where it is longer than max_bytes.
@@ -60,13 +71,19 @@ class RepositoryDir : public std::enable_shared_from_this<RepositoryDir> {
   Result<std::optional<std::vector<DirectoryEntry>>> list(std::string_view name);
   // Makes the directory and those above it that are missing, durably. Success where it is there already.
   Status make_directories(std::string_view name);
-  // Durable and atomic; E_NAME_TAKEN where the name exists. Makes missing parent directories.
+  // Durable and atomic; E_NAME_TAKEN where the name exists. Makes missing parent directories. Where no_replace() is
+  // kNone, of two callers at the same time both may succeed, the later one's bytes then being there.
   Status put_if_absent(std::string_view name, ByteSpan bytes);
   // Durable and atomic; overwrites. Makes missing parent directories.
   Status replace(std::string_view name, ByteSpan bytes);
   // Unlinks a file or an empty directory, durably. False where it was absent.
   Result<bool> remove(std::string_view name);
+  // Gives a file another name, durably; false where it was absent. E_NAME_TAKEN where the new name exists (where
+  // no_replace() is kNone, as far as a look beforehand tells). Makes missing parent directories.
+  Result<bool> move(std::string_view from, std::string_view to);
   Result<Space> space();
+  // What this file system can do, tried out with files in tmp/; asked once, a failure is not kept.
+  Result<NoReplace> no_replace();
   // Not valid where the file is absent; any other failure is an error.
   Result<UniqueFd> open_read(std::string_view name);
   // Begins a file in tmp/.
@@ -79,7 +96,8 @@ class RepositoryDir : public std::enable_shared_from_this<RepositoryDir> {
  private:
   friend class NewFile;
 
-  RepositoryDir(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  RepositoryDir(std::string path, UniqueFd fd, std::string session = {})
+      : path_(std::move(path)), fd_(std::move(fd)), session_(std::move(session)) {}
   std::string full_name(std::string_view name) const;
   // fsync of the directory that holds `name`.
   Status sync_parent(const std::string& name);
@@ -90,6 +108,9 @@ class RepositoryDir : public std::enable_shared_from_this<RepositoryDir> {
 
   const std::string path_;
   const UniqueFd fd_;
+  const std::string session_;  // empty: none
+  std::mutex no_replace_mutex_;
+  std::optional<NoReplace> no_replace_;  // GUARDED BY no_replace_mutex_
   mutable std::mutex durable_mutex_;
   // Directories whose own names were made durable by this process, as far as it remembers. GUARDED BY durable_mutex_
   std::unordered_set<std::string> durable_;
@@ -107,7 +128,8 @@ class NewFile {
   std::uint64_t bytes_written() const { return bytes_written_; }
 
   // fsync, then gives the file its name, which must not exist (E_NAME_TAKEN; the file stays unpublished), then makes
-  // the name durable. Makes missing parent directories. After success nothing more can be appended.
+  // the name durable. Makes missing parent directories. After success nothing more can be appended. Where the file
+  // system has no atomic way (NoReplace::kNone), the name is looked at before.
   Status publish(std::string_view name);
   // As publish(), but takes the place of a file of that name.
   Status publish_over(std::string_view name);
@@ -121,11 +143,11 @@ class NewFile {
       : dir_(std::move(dir)), name_(std::move(name)), fd_(std::move(fd)) {}
   enum class Publish { kDurable, kDurableOver, kCached };
   Status publish_as(std::string_view name, Publish how);
-  // Moves tmp/<random> to `name` without replacing. Answers 0 or an errno.
+  // Moves the file to `name` without replacing. Answers 0 or an errno.
   int rename_no_replace(const char* name);
 
   const std::shared_ptr<RepositoryDir> dir_;
-  const std::string name_;  // tmp/<random>
+  const std::string name_;  // tmp/<random>, with its session before it
   UniqueFd fd_;
   std::uint64_t bytes_written_ = 0;
   bool published_ = false;

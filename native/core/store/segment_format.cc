@@ -18,6 +18,8 @@ constexpr std::size_t kIdBytes = 32;
 constexpr std::size_t kTypeAt = 52;
 
 struct Header {
+  Suite suite;
+  Salt salt;
   std::uint32_t packs;
   std::uint64_t entries;
   std::uint64_t blocks;
@@ -39,13 +41,15 @@ Result<Header> decode_header(ByteSpan bytes) {
   if (!reader.magic(kMagic)) return damaged("it does not begin as an index segment");
   if (reader.u16() != kVersion) return damaged("its version is unknown");
   const std::uint16_t suite = reader.u16();
-  if (reader.ok() && !suite_known(suite))
-    return Status(Code::E_SUITE_UNKNOWN, "suite " + std::to_string(suite) + " is not known");
+  if (reader.ok() && !suite_known(suite)) return Status(Code::E_SUITE_UNKNOWN, describe_unknown_suite(suite));
   Header header;
+  header.suite = static_cast<Suite>(suite);
   header.packs = reader.u32();
   header.entries = reader.u64();
   header.blocks = reader.u64();
-  if (!reader.zeroes(32)) return damaged("its header is cut short, or a reserved field is not zero");
+  const ByteSpan salt = reader.bytes(header.salt.size());
+  if (!reader.ok()) return damaged("its header is cut short");
+  std::copy(salt.begin(), salt.end(), header.salt.begin());
   if (header.entries == 0 || header.entries > limits::kSegmentEntriesMax || header.packs == 0 ||
       header.packs > limits::kSegmentPacksMax || header.blocks != filter_blocks(header.entries)) {
     return damaged("its header announces an impossible size");
@@ -75,38 +79,54 @@ std::uint64_t sort_prefix(const Id& id) {
 
 }  // namespace
 
-Bytes encode_segment(Suite suite, const std::vector<Id>& packs, const std::vector<SegmentEntry>& entries) {
-  const Header header{static_cast<std::uint32_t>(packs.size()), entries.size(), filter_blocks(entries.size())};
+Bytes encode_segment_header(const SegmentHeader& header) {
   Bytes bytes;
-  bytes.reserve(header.file_bytes());
   ByteWriter writer(bytes);
   writer.magic(kMagic);
   writer.u16(kVersion);
-  writer.u16(static_cast<std::uint16_t>(suite));
+  writer.u16(static_cast<std::uint16_t>(header.suite));
   writer.u32(header.packs);
   writer.u64(header.entries);
-  writer.u64(header.blocks);
-  writer.zeroes(32);
+  writer.u64(filter_blocks(header.entries));
+  writer.bytes(header.salt);
+  return bytes;
+}
+
+void encode_segment_entry(const SegmentEntry& entry, ByteWriter& writer) {
+  writer.id(entry.id);
+  writer.u32(entry.pack);
+  writer.u32(entry.ordinal);
+  writer.u32(entry.offset);
+  writer.u32(entry.stored_bytes);
+  writer.u32(entry.plain_bytes);
+  writer.u8(static_cast<std::uint8_t>(entry.type));
+  writer.u8(static_cast<std::uint8_t>(entry.codec));
+  writer.zeroes(2);
+}
+
+SegmentFilter::SegmentFilter(std::uint64_t entries) : bytes_(filter_blocks(entries) * kFilterBlockBytes) {}
+
+void SegmentFilter::add(const Id& id) {
+  for_filter_bits(id, bytes_.size() / kFilterBlockBytes, [&](std::uint64_t bit) {
+    bytes_[bit / 8] |= static_cast<std::uint8_t>(1U << bit % 8);
+    return true;
+  });
+}
+
+Bytes encode_segment(Suite suite, const Salt& salt, const std::vector<Id>& packs,
+                     const std::vector<SegmentEntry>& entries) {
+  const Header sizes{suite, salt, static_cast<std::uint32_t>(packs.size()), entries.size(),
+                     filter_blocks(entries.size())};
+  Bytes bytes = encode_segment_header({suite, salt, sizes.packs, sizes.entries});
+  bytes.reserve(sizes.file_bytes());
+  ByteWriter writer(bytes);
+  SegmentFilter filter(entries.size());
   for (const Id& pack : packs) writer.id(pack);
   for (const SegmentEntry& entry : entries) {
-    writer.id(entry.id);
-    writer.u32(entry.pack);
-    writer.u32(entry.ordinal);
-    writer.u32(entry.offset);
-    writer.u32(entry.stored_bytes);
-    writer.u32(entry.plain_bytes);
-    writer.u8(static_cast<std::uint8_t>(entry.type));
-    writer.u8(static_cast<std::uint8_t>(entry.codec));
-    writer.zeroes(2);
+    encode_segment_entry(entry, writer);
+    filter.add(entry.id);
   }
-  const std::size_t filter_at = bytes.size();
-  writer.zeroes(header.blocks * kFilterBlockBytes);
-  for (const SegmentEntry& entry : entries) {
-    for_filter_bits(entry.id, header.blocks, [&](std::uint64_t bit) {
-      bytes[filter_at + bit / 8] |= static_cast<std::uint8_t>(1U << bit % 8);
-      return true;
-    });
-  }
+  writer.bytes(filter.bytes());
   return bytes;
 }
 
@@ -121,6 +141,8 @@ Result<SegmentView> SegmentView::parse(ByteSpan bytes) {
   if (!header.ok()) return header.status();
   if (header->file_bytes() != bytes.size()) return damaged("its length is not the one that its header announces");
   SegmentView view;
+  view.suite_ = header->suite;
+  view.salt_ = header->salt;
   view.packs_ = header->packs;
   view.entries_ = header->entries;
   view.blocks_ = header->blocks;
@@ -210,11 +232,22 @@ std::uint64_t SegmentView::lower_bound(const Id& id, ChunkType type) const {
   return low;
 }
 
-std::optional<SegmentEntry> SegmentView::find(const Id& id, ChunkType type) const {
+std::optional<ChunkKey> SegmentView::key(std::uint64_t n) const {
+  const ByteSpan bytes = entry_bytes_.subspan(kSegmentEntryBytes * n, kSegmentEntryBytes);
+  if (!chunk_type_known(bytes[kTypeAt])) return std::nullopt;
+  return ChunkKey{ByteReader(bytes).id(), static_cast<ChunkType>(bytes[kTypeAt])};
+}
+
+std::optional<std::uint64_t> SegmentView::position(const Id& id, ChunkType type) const {
   if (!filter_may_hold(id)) return std::nullopt;
   const std::uint64_t n = lower_bound(id, type);
   if (n >= entries_ || compare_key(n, id, type) != 0) return std::nullopt;
-  return entry(n);
+  return n;
+}
+
+std::optional<SegmentEntry> SegmentView::find(const Id& id, ChunkType type) const {
+  const std::optional<std::uint64_t> n = position(id, type);
+  return n ? entry(*n) : std::nullopt;
 }
 
 }  // namespace vzv

@@ -10,11 +10,12 @@
 #include <optional>
 #include <vector>
 
+#include "core/base/bytes.h"
 #include "core/base/id.h"
 #include "core/base/status.h"
 #include "core/store/chunk_type.h"
 #include "core/store/codec.h"
-#include "core/store/seal.h"
+#include "core/store/suite.h"
 
 namespace vzv {
 
@@ -37,9 +38,34 @@ struct SegmentEntry {
   bool operator==(const SegmentEntry&) const = default;
 };
 
+// What a segment is made of, in this order: header, pack ids, entries, filter. For segments that are too large to be
+// made in memory; encode_segment() does it all at once.
+//
+// The salt makes every segment's name its own: one that is made again of the same entries must not take the name of one
+// that somebody is about to delete.
+struct SegmentHeader {
+  Suite suite = Suite::kNone;
+  Salt salt{};
+  std::uint32_t packs = 0;
+  std::uint64_t entries = 0;
+};
+Bytes encode_segment_header(const SegmentHeader& header);
+void encode_segment_entry(const SegmentEntry& entry, ByteWriter& writer);
+class SegmentFilter {
+ public:
+  // For so many entries, at least 1; 1.5 bytes each.
+  explicit SegmentFilter(std::uint64_t entries);
+  void add(const Id& id);
+  const Bytes& bytes() const { return bytes_; }
+
+ private:
+  Bytes bytes_;
+};
+
 // REQUIRES: packs ascending without repetition; at least one entry; entries ascending by key without repetition, with
 // pack positions below packs.size().
-Bytes encode_segment(Suite suite, const std::vector<Id>& packs, const std::vector<SegmentEntry>& entries);
+Bytes encode_segment(Suite suite, const Salt& salt, const std::vector<Id>& packs,
+                     const std::vector<SegmentEntry>& entries);
 
 // The size of the whole file, as the header (its first 64 bytes) has it.
 Result<std::uint64_t> segment_file_bytes(ByteSpan header);
@@ -52,12 +78,19 @@ class SegmentView {
   // Every pack id in order, every entry valid and in order, and found by the filter.
   Status check_contents() const;
 
+  // Of the packs that it lists.
+  Suite suite() const { return suite_; }
+  const Salt& salt() const { return salt_; }
   std::uint32_t packs() const { return packs_; }
   std::uint64_t entries() const { return entries_; }
   // REQUIRES: position < packs()
   Id pack(std::uint32_t position) const;
   // nullopt where the fields are not ones that the format allows. REQUIRES: n < entries()
   std::optional<SegmentEntry> entry(std::uint64_t n) const;
+  // The key of an entry, whatever its other fields are. nullopt where the type is not one. REQUIRES: n < entries()
+  std::optional<ChunkKey> key(std::uint64_t n) const;
+  // The number of a chunk's entry. nullopt where it is not listed.
+  std::optional<std::uint64_t> position(const Id& id, ChunkType type) const;
   // nullopt where the chunk is not listed.
   std::optional<SegmentEntry> find(const Id& id, ChunkType type) const;
 
@@ -68,6 +101,8 @@ class SegmentView {
   // Position of the first entry that is not below the key.
   std::uint64_t lower_bound(const Id& id, ChunkType type) const;
 
+  Suite suite_ = Suite::kNone;
+  Salt salt_{};
   std::uint32_t packs_ = 0;
   std::uint64_t entries_ = 0;
   std::uint64_t blocks_ = 0;

@@ -58,6 +58,8 @@ Result<bool> copy(RepositoryDir& repository, RepositoryDir& cache, const Id& seg
 
 }  // namespace
 
+void SegmentReader::release_pages() const { (void)::madvise(mapping_, mapping_bytes_, MADV_DONTNEED); }
+
 SegmentReader::~SegmentReader() { ::munmap(mapping_, mapping_bytes_); }
 
 Result<std::shared_ptr<const SegmentReader>> SegmentReader::map(RepositoryDir& cache, const Id& segment) {
@@ -82,7 +84,7 @@ Result<std::shared_ptr<const SegmentReader>> SegmentReader::map(RepositoryDir& c
   reader->view_ = *view;
   // Checking touched every page; lookups touch few, here and there. Those pages stay in the kernel's cache, not in our
   // resident set.
-  (void)::madvise(mapping, length, MADV_DONTNEED);
+  reader->release_pages();
   (void)::madvise(mapping, length, MADV_RANDOM);
   return std::shared_ptr<const SegmentReader>(std::move(reader));
 }

@@ -33,6 +33,9 @@ class SegmentReader {
   const SegmentView& view() const { return view_; }
   // When the copy was made, since 1970: tells new segments from old ones.
   std::int64_t copied_ms() const { return copied_ms_; }
+  // For who has gone through much of it: the pages that were looked at leave the resident set. They stay in the
+  // kernel's cache, and come back by themselves.
+  void release_pages() const;
 
  private:
   SegmentReader(const Id& id, void* mapping, std::size_t mapping_bytes, std::int64_t copied_ms)

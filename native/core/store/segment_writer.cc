@@ -28,7 +28,7 @@ Result<WrittenSegment> write_segment(RepositoryDir& dir, Suite suite, const std:
   entries.erase(std::unique(entries.begin(), entries.end(), same), entries.end());
 
   WrittenSegment segment;
-  segment.bytes = encode_segment(suite, ids, entries);
+  segment.bytes = encode_segment(suite, new_salt(), ids, entries);
   segment.id = sha256(segment.bytes);
   const Status put = dir.put_if_absent(segment_name(segment.id), segment.bytes);
   if (!put.ok() && put.code() != Code::E_NAME_TAKEN) return put;

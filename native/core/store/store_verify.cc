@@ -20,9 +20,15 @@ class Verification {
       : dir_(dir), options_(options), progress_(progress), cancel_(cancel), buffer_(limits::kReadBufferBytes) {}
 
   Result<VerifyReport> run() {
-    VZV_TRY(list_packs());
-    for (const Id& pack : packs_) VZV_TRY(check_pack(pack));
-    VZV_TRY(check_segments());
+    if (!options_.packs || options_.segments) VZV_TRY(list_packs());
+    if (options_.packs) {
+      VZV_TRY(measure(*options_.packs));
+      for (const Id& pack : *options_.packs) VZV_TRY(check_pack(pack));
+    } else {
+      VZV_TRY(measure({packs_.begin(), packs_.end()}));
+      for (const Id& pack : packs_) VZV_TRY(check_pack(pack));
+    }
+    if (options_.segments) VZV_TRY(check_segments());
     if (progress_) progress_(state_);
     return std::move(report_);
   }
@@ -48,9 +54,16 @@ class Verification {
         const std::optional<Id> id = Id::from_hex(file.name);
         if (!id || pack_name(*id) != "packs/" + prefix.name + "/" + file.name) continue;
         packs_.insert(*id);
-        Result<std::optional<FileStatus>> status = dir_.status(pack_name(*id));
-        if (status.ok() && *status) state_.total_bytes += (*status)->size_bytes;
       }
+    }
+    return {};
+  }
+
+  Status measure(const std::vector<Id>& packs) {
+    for (const Id& pack : packs) {
+      VZV_TRY(cancel_.status());
+      Result<std::optional<FileStatus>> status = dir_.status(pack_name(pack));
+      if (status.ok() && *status) state_.total_bytes += (*status)->size_bytes;
     }
     return {};
   }
@@ -91,17 +104,23 @@ class Verification {
     if (**hash != id) {
       damage({Code::E_PACK_DAMAGED, describe_pack(id) + " (" + pack_name(id) + "): its bytes do not match its name"});
     }
-    Result<std::shared_ptr<PackReader>> pack = PackReader::open(dir_, id);
+    Result<std::shared_ptr<PackReader>> pack = PackReader::open(dir_, id, options_.keys);
     Result<std::vector<PackEntry>> table = pack.ok() ? (*pack)->table() : pack.status();
     if (!table.ok()) {
       damage(table.status());
       return {};
     }
-    if (!options_.decode) {
-      report_.chunks += table->size();
-      return {};
+    if (options_.decode || options_.keys != nullptr) {
+      const Status readable = (*pack)->readable();
+      if (readable.code() == Code::E_KEY_MISSING) return readable;
+      if (!readable.ok()) {
+        damage(readable);
+        return {};
+      }
     }
-    return check_chunks(**pack, *table);
+    if (options_.decode) return check_chunks(**pack, *table);
+    report_.chunks += table->size();
+    return {};
   }
 
   Status check_chunks(const PackReader& pack, const std::vector<PackEntry>& table) {
@@ -145,6 +164,10 @@ class Verification {
     const Status contents = view.ok() ? view->check_contents() : view.status();
     if (!contents.ok()) {
       damage({contents.code(), what + contents.message()});
+      return {};
+    }
+    if (options_.keys != nullptr && view->suite() != suite_of(options_.keys.get())) {
+      damage({Code::E_SUITE_MISMATCH, what + "it lists packs that are not encrypted, though the repository is"});
       return {};
     }
     for (std::uint32_t n = 0; n < view->packs(); ++n) {

@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/base/cancel.h"
 #include "core/store/repository_dir.h"
+#include "core/store/repository_keys.h"
 
 namespace vzv {
 
@@ -29,11 +31,16 @@ struct VerifyReport {
 };
 
 struct VerifyOptions {
-  bool decode = false;  // also decode every chunk and check its id
+  bool decode = false;                     // also decode every chunk and check its id
+  std::optional<std::vector<Id>> packs{};  // only these; nothing: all that are there
+  bool segments = true;                    // also the index
+  RepositoryKeysPtr
+      keys{};  // of an encrypted repository; decoding needs them, and what is not encrypted is found by them
 };
 
 // Names of packs against their bytes, their tables, chunks when asked for; segments, and that the packs they name are
-// there. E_CANCELLED, or an error of the storage that stops all (the directory cannot be listed).
+// there. E_CANCELLED, E_KEY_MISSING where chunks shall be decoded and a pack is encrypted, or an error of the storage
+// that stops all (the directory cannot be listed).
 Result<VerifyReport> verify_packs(RepositoryDir& dir, const VerifyOptions& options,
                                   const std::function<void(const VerifyProgress&)>& progress,
                                   const CancelToken& cancel);

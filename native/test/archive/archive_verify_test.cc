@@ -8,6 +8,7 @@
 #include "test/archive/archive_fixture.h"
 #include "test/archive/sample_members.h"
 #include "test/archive/tar_builder.h"
+#include "test/support/few_threads.h"
 
 using namespace vzv;
 using namespace vzv::test;
@@ -120,4 +121,22 @@ TEST_CASE("a catalogue of another archive is damage") {
   cancel.cancel();
   archive.catalogue.levels = other.catalogue.levels;
   CHECK(verify_archive(archive, *chunks, counters, cancel).status().code() == Code::E_CANCELLED);
+}
+
+TEST_CASE("backup and verification of an archive that get no threads say so") {
+  Store store;
+  const Bytes tar = some_tar();
+  const ArchiveMap archive = must_back_up(store, tar);
+  CancelToken cancel;
+  FedPipe pipes[] = {FedPipe(tar), FedPipe(tar)};
+  std::size_t next = 0;
+  check_needs_threads([&] {
+    ArchiveCounters counters;
+    return backup_archive(pipes[next++].fd(), *store.writer(), {}, counters, cancel).status();
+  });
+  auto chunks = store.fresh_reader();
+  check_needs_threads([&] {
+    CopyCounters counters;
+    return verify_archive(archive, *chunks, counters, cancel).status();
+  });
 }

@@ -11,18 +11,12 @@
 
 #include "core/archive/catalogue.h"
 #include "core/archive/tar_reader.h"
-#include "core/base/limits.h"
 #include "core/pipeline/archive_backup.h"
 #include "core/pipeline/archive_input.h"
-#include "core/store/chunk_writer.h"
-#include "core/store/index.h"
-#include "core/store/repository_dir.h"
+#include "test/fuse/fixture_writer.h"
 
 namespace vzv {
 namespace {
-
-// So that a test can damage one pack and not the others.
-constexpr std::uint64_t kPackTargetBytes = 8 * limits::kMiB;
 
 nlohmann::json stream_json(const StreamMap& map) {
   return {{"sizeBytes", map.size_bytes}, {"levels", map.levels}, {"rootId", map.root.hex()}};
@@ -45,14 +39,8 @@ Result<ArchiveMap> catalogue_only(ChunkWriter& writer, ArchiveCounters& counters
   return ArchiveMap{catalogue.members(), StreamMap{}, *members};
 }
 
-Status run(const std::string& repository_path, const std::string& cache, bool checked) {
-  const auto repository = RepositoryDir::open(repository_path);
-  if (!repository.ok()) return repository.status();
-  const auto index = Index::open(*repository, cache);
-  if (!index.ok()) return index.status();
-  ChunkWriterOptions options;
-  options.pack_target_bytes = kPackTargetBytes;
-  const auto writer = ChunkWriter::create(*repository, *index, options);
+Status run(const std::string& repository, const std::string& cache, bool checked) {
+  const auto writer = test::open_fixture_writer(repository, cache);
   if (!writer.ok()) return writer.status();
   ArchiveCounters counters;
   const CancelToken cancel;
@@ -76,7 +64,5 @@ int main(int argc, char** argv) {
     return 2;
   }
   const vzv::Status status = vzv::run(argv[1], argv[2], checked);
-  if (status.ok()) return 0;
-  std::cerr << vzv::code_name(status.code()) << ": " << status.message() << "\n";
-  return 1;
+  return vzv::test::told(status);
 }

@@ -16,19 +16,14 @@
 #include <string>
 
 #include "core/base/file.h"
-#include "core/base/limits.h"
 #include "core/base/sha256.h"
 #include "core/chunk/volume_geometry.h"
 #include "core/chunk/zero.h"
-#include "core/store/chunk_writer.h"
-#include "core/store/index.h"
 #include "core/store/map_writer.h"
-#include "core/store/repository_dir.h"
+#include "test/fuse/fixture_writer.h"
 
 namespace vzv {
 namespace {
-
-constexpr std::uint64_t kPackTargetBytes = 8 * limits::kMiB;
 
 struct Volume {
   VolumeGeometry geometry;
@@ -67,15 +62,9 @@ Result<Volume> store(const std::string& path, std::uint32_t chunk_size_bytes, Ch
   return Volume{*geometry, *root};
 }
 
-Status run(const std::string& repository_path, const std::string& cache, std::uint32_t chunk_size_bytes,
+Status run(const std::string& repository, const std::string& cache, std::uint32_t chunk_size_bytes,
            const std::vector<std::string>& sources) {
-  const auto repository = RepositoryDir::open(repository_path);
-  if (!repository.ok()) return repository.status();
-  const auto index = Index::open(*repository, cache);
-  if (!index.ok()) return index.status();
-  ChunkWriterOptions options;
-  options.pack_target_bytes = kPackTargetBytes;
-  const auto writer = ChunkWriter::create(*repository, *index, options);
+  const auto writer = test::open_fixture_writer(repository, cache);
   if (!writer.ok()) return writer.status();
 
   nlohmann::json volumes = nlohmann::json::array();
@@ -107,7 +96,5 @@ int main(int argc, char** argv) {
   }
   const auto chunk_size_bytes = static_cast<std::uint32_t>(std::strtoul(argv[3], nullptr, 10));
   const vzv::Status status = vzv::run(argv[1], argv[2], chunk_size_bytes, {argv + 4, argv + argc});
-  if (status.ok()) return 0;
-  std::cerr << vzv::code_name(status.code()) << ": " << status.message() << "\n";
-  return 1;
+  return vzv::test::told(status);
 }

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "test/fuse/repository_fixture.h"
+#include "test/support/few_threads.h"
 
 using vzv::RepositoryFixture;
 using vzv::VolumeGeometry;
@@ -138,4 +139,19 @@ TEST_CASE("without threads nothing is fetched and nothing waits") {
   for (std::uint64_t i = 0; i < 10; ++i) stream.note(i * kChunk, kChunk);
   CHECK(pool.fetched() == 0);
   CHECK(pool.stop(std::chrono::milliseconds(0)));
+}
+
+TEST_CASE("where no thread is left nothing is fetched ahead, and where one is, by that one") {
+  Volume volume(100, all_data(100));
+  {
+    const vzv::test::FewThreads none(0);
+    ReadAheadPool pool(2, 64 * vzv::limits::kMiB);
+    CHECK(!pool.request(volume.file, 1));
+    CHECK(pool.stop(std::chrono::milliseconds(0)));
+  }
+  const vzv::test::FewThreads one(1);
+  ReadAheadPool pool(2, 64 * vzv::limits::kMiB);
+  CHECK(pool.request(volume.file, 1));
+  CHECK(settled(pool, 1) == 1);
+  CHECK(pool.stop(std::chrono::seconds(10)));
 }

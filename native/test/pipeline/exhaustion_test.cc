@@ -1,37 +1,12 @@
 // Where the system has no thread left: an error of the job that needed one, and the process goes on.
-#include <pthread.h>
-
 #include "core/base/guarded.h"
+#include "core/pipeline/volume_verify.h"
 #include "test/pipeline/fake_source.h"
 #include "test/pipeline/repository.h"
+#include "test/support/few_threads.h"
 
 namespace vzv::test {
 namespace {
-
-// While it lives no thread can be started: none finds room for a stack of that size.
-class NoThreads {
- public:
-  NoThreads() {
-    pthread_getattr_default_np(&before_);
-    pthread_attr_t huge;
-    pthread_attr_init(&huge);
-    pthread_attr_setstacksize(&huge, std::size_t{1} << 47);
-    REQUIRE(pthread_setattr_default_np(&huge) == 0);
-    pthread_attr_destroy(&huge);
-  }
-  ~NoThreads() {
-    pthread_setattr_default_np(&before_);
-    pthread_attr_destroy(&before_);
-  }
-
- private:
-  pthread_attr_t before_;
-};
-
-void check_no_thread(const Status& status) {
-  CHECK(status.code() == Code::E_INTERNAL);
-  CHECK(status.message() == "the system has no thread left");
-}
 
 TEST_CASE("backup, source, restore and verification say that no thread is left, and work again afterwards") {
   ScratchDirectory scratch;
@@ -41,19 +16,23 @@ TEST_CASE("backup, source, restore and verification say that no thread is left, 
   Repository repository;
   BackupCounters counters;
   const Volume volume = repository.backup(source, counters);
-  {
-    NoThreads none;
-    CancelToken cancel;
-    auto writer = repository.writer();
+  CancelToken cancel;
+  check_needs_threads([&] {
     VolumeBackupOptions options;
     options.chunk_size_bytes = kChunk;
     BackupCounters failed;
-    check_no_thread(backup_volume(source, *writer, options, failed, cancel).status());
-    check_no_thread(open_source(FileAddress{scratch / "disk"}, SourceOptions{}, cancel).status());
+    return backup_volume(source, *repository.writer(), options, failed, cancel).status();
+  });
+  check_needs_threads([&] { return open_source(FileAddress{scratch / "disk"}, SourceOptions{}, cancel).status(); });
+  MapReader map(volume.geometry, volume.root, *repository.reader);
+  check_needs_threads([&] {
     CopyCounters copied;
-    MapReader map(volume.geometry, volume.root, *repository.reader);
-    check_no_thread(restore_volume(map, *repository.reader, {scratch / "restored", true}, copied, cancel));
-  }
+    return restore_volume(map, *repository.reader, {scratch / "restored", true}, copied, cancel);
+  });
+  check_needs_threads([&] {
+    CopyCounters checked;
+    return verify_volume(map, *repository.reader, checked, cancel).status();
+  });
   CHECK((repository.restored(volume) == source.bytes()));
 }
 

@@ -12,6 +12,16 @@ struct Incremental {
   BackupCounters counters;
 };
 
+// All of the disk; its bitmap tells what changes from then on.
+Volume back_up_first(Repository& repository, QemuDisk& disk) {
+  disk.add_bitmap("since");
+  disk.add_export("whole", "disk", "");
+  BackupCounters counters;
+  const Volume base = repository.backup(NbdSocketAddress{disk.socket(), "whole"}, counters);
+  disk.remove_export("whole");
+  return base;
+}
+
 void back_up_access(Repository& repository, QemuDisk& disk, const Volume& base, bool discard, Incremental& run) {
   CancelToken cancel;
   const NbdSocketAddress address{disk.socket(), "access"};
@@ -33,12 +43,8 @@ TEST_CASE("changes before the snapshot are in it, those after it are not, and no
   write_sparse(scratch / "disk.raw", size, {{0, random_pattern(48 * kMiB, 1)}, {size - 512, random_pattern(512, 2)}});
   write_sparse(scratch / "fleece.raw", size, {});
   QemuDisk disk(scratch / "disk.raw");
-  disk.add_bitmap("since");
-  disk.add_export("whole", "disk", "");
   Repository repository;
-  BackupCounters counters;
-  const Volume base = repository.backup(NbdSocketAddress{disk.socket(), "whole"}, counters);
-  disk.remove_export("whole");
+  const Volume base = back_up_first(repository, disk);
 
   disk.guest("write -P 7 10M 64k");        // one granule
   disk.guest("write -P 8 100M 9M");        // three
@@ -76,12 +82,8 @@ TEST_CASE("discards through the snapshot shrink the fleecing image, and the gues
   write_sparse(scratch / "disk.raw", size, {});
   write_sparse(scratch / "fleece.raw", size, {});
   QemuDisk disk(scratch / "disk.raw");
-  disk.add_bitmap("since");
-  disk.add_export("whole", "disk", "");
   Repository repository;
-  BackupCounters counters;
-  const Volume base = repository.backup(NbdSocketAddress{disk.socket(), "whole"}, counters);
-  disk.remove_export("whole");
+  const Volume base = back_up_first(repository, disk);
   write_file(scratch / "pattern", random_pattern(32 * kMiB, 5));
   disk.guest("write -s " + (scratch / "pattern") + " 0 32M");
   disk.guest("write -s " + (scratch / "pattern") + " 64M 32M");

@@ -26,6 +26,16 @@ class CancelLater {
   std::thread thread_;
 };
 
+UniqueFd listen_on(const std::string& path) {
+  UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+  REQUIRE(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  REQUIRE(::listen(listener.get(), 4) == 0);
+  return listener;
+}
+
 TEST_CASE("nobody listens: unreachable, naming export and socket") {
   ScratchDirectory scratch;
   CancelToken cancel;
@@ -38,12 +48,7 @@ TEST_CASE("nobody listens: unreachable, naming export and socket") {
 TEST_CASE("a server that accepts and says nothing is stalled, or cancelled at once") {
   ScratchDirectory scratch;
   const std::string path = scratch / "mute.sock";
-  const UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-  REQUIRE(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  REQUIRE(::listen(listener.get(), 4) == 0);
+  const UniqueFd listener = listen_on(path);
   CancelToken cancel;
   Stopwatch watch;
   auto opened = open_source(NbdSocketAddress{path, "x"}, with_timeout(300), cancel);
@@ -61,12 +66,7 @@ TEST_CASE("a server that accepts and says nothing is stalled, or cancelled at on
 TEST_CASE("a server that speaks another protocol is unreachable") {
   ScratchDirectory scratch;
   const std::string path = scratch / "http.sock";
-  const UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-  REQUIRE(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  REQUIRE(::listen(listener.get(), 4) == 0);
+  const UniqueFd listener = listen_on(path);
   std::thread speaker([&] {
     const UniqueFd peer(::accept(listener.get(), nullptr, nullptr));
     const char text[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";

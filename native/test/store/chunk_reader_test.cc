@@ -130,3 +130,45 @@ TEST_CASE("more packs than stay open are read all the same, from several threads
   for (auto& thread : threads) thread.join();
   CHECK(right == 3 * 160);
 }
+
+TEST_CASE("what another writer stored, or a collection moved, is found without being told") {
+  Store store;
+  const TestChunk first = random_chunk(1), second = random_chunk(2);
+  store.put_all({first});
+  const Id pack = store.packs().at(0);
+  const auto index = store.index();
+  ChunkReader reader(store.dir(), index, 0);
+
+  SUBCASE("stored since") {
+    store.put_all({second});
+    CHECK(*must(reader.read(second.id, ChunkType::kData, 1000)) == second.bytes);
+  }
+  SUBCASE("stored since, by its length") {
+    store.put_all({second});
+    CHECK(*must(reader.read(second.id, ChunkType::kData)) == second.bytes);
+  }
+  SUBCASE("moved") {
+    store.put_all({first}, ChunkType::kData, {.excluded = {pack}});
+    CHECK(must(store.dir()->remove(pack_name(pack))));
+    CHECK(*must(reader.read(first.id, ChunkType::kData, 1000)) == first.bytes);
+  }
+  SUBCASE("damaged, and stored again") {
+    store.put_all({first}, ChunkType::kData, {.excluded = {pack}});
+    Bytes bytes = read_file(store.file(pack_name(pack)));
+    bytes[100] ^= 1;
+    write_file(store.file(pack_name(pack)), bytes);
+    CHECK(*must(reader.read(first.id, ChunkType::kData, 1000)) == first.bytes);
+  }
+}
+
+TEST_CASE("a chunk that is really gone costs one refresh, not one a read") {
+  Store store;
+  store.put_all({random_chunk(1)});
+  const auto index = store.index();
+  ChunkReader reader(store.dir(), index, 0);
+  const std::uint64_t before = index->generation();
+  for (int i = 0; i < 50; ++i) {
+    CHECK(reader.read(random_chunk(2).id, ChunkType::kData, 1000).status().code() == Code::E_CHUNK_MISSING);
+  }
+  CHECK(index->generation() == before + 1);
+}

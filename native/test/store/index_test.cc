@@ -146,3 +146,18 @@ TEST_CASE("lookups run beside refresh and writing") {
   CHECK(missed == 0);
   for (std::uint64_t n = 100; n < 130; ++n) CHECK(index->find(random_chunk(n).id, ChunkType::kData));
 }
+
+TEST_CASE("excluded packs are passed over by the lookups that name them") {
+  Store store;
+  const TestChunk chunk = random_chunk(1);
+  store.put_all({chunk});
+  const Id first = store.packs().at(0);
+  const auto index = store.index();
+  CHECK_FALSE(index->find(chunk.id, ChunkType::kData, {first}));
+  store.put_all({chunk}, ChunkType::kData, {.excluded = {first}});
+  must(index->refresh());
+  const auto place = index->find(chunk.id, ChunkType::kData, {first});
+  REQUIRE(place);
+  CHECK(place->pack != first);
+  CHECK(index->find_all(chunk.id, ChunkType::kData).size() == 2);
+}

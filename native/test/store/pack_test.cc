@@ -11,7 +11,7 @@ using namespace vzv::test;
 namespace {
 
 FinishedPack write_pack(const Store& store, const std::vector<TestChunk>& chunks) {
-  const auto writer = must(PackWriter::create(store.dir(), Suite::kNone));
+  const auto writer = must(PackWriter::create(store.dir()));
   for (const TestChunk& chunk : chunks) {
     must(writer->append(chunk.id, ChunkType::kData, static_cast<std::uint32_t>(chunk.bytes.size()),
                         must(encode(chunk.bytes, 1))));
@@ -152,7 +152,7 @@ TEST_CASE("refuses a header of another magic, version, suite, or with reserved b
   };
   CHECK(code(0) == Code::E_PACK_DAMAGED);
   CHECK(code(8) == Code::E_PACK_DAMAGED);
-  CHECK(code(10) == Code::E_SUITE_UNKNOWN);
+  CHECK(code(11) == Code::E_SUITE_UNKNOWN);
   CHECK(code(12) == Code::E_PACK_DAMAGED);
 }
 

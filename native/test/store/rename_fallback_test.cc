@@ -74,14 +74,38 @@ TEST_CASE("where there is no rename without replacing, hard links do") {
   }
 }
 
-TEST_CASE("where there are no hard links either, it is E_UNSUPPORTED and nothing is left") {
+TEST_CASE("where there are no hard links either, a name is looked at before it is taken") {
   const ScratchDirectory scratch;
   const auto dir = must(RepositoryDir::open(scratch.path()));
   const auto [first, second] = put_twice(scratch, {{SYS_renameat2, EINVAL}, {SYS_linkat, EPERM}});
-  CHECK(first == Code::E_UNSUPPORTED);
-  CHECK(second == Code::E_UNSUPPORTED);
-  CHECK_FALSE(must(dir->status("a/name")));
+  CHECK(first == Code::kOk);
+  CHECK(second == Code::E_NAME_TAKEN);
+  CHECK(contents(scratch) == "first");
   CHECK(must(dir->list("tmp"))->empty());
+}
+
+TEST_CASE("what a directory can do is found out by trying, and leaves nothing") {
+  const auto probe = [](const std::vector<std::pair<long, int>>& refused) {
+    const ScratchDirectory scratch;
+    const auto dir = must(RepositoryDir::open(scratch.path()));
+    const pid_t child = ::fork();
+    if (child == 0) {
+      for (const auto& [call, error] : refused) {
+        if (!refuse(call, error)) ::_exit(100);
+      }
+      const Result<NoReplace> found = dir->no_replace();
+      ::_exit(found.ok() ? static_cast<int>(*found) : 101);
+    }
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    if (WEXITSTATUS(status) < 100) CHECK(must(dir->list("tmp"))->empty());
+    return WEXITSTATUS(status);
+  };
+  CHECK(probe({}) == static_cast<int>(NoReplace::kRename));
+  CHECK(probe({{SYS_renameat2, EINVAL}}) == static_cast<int>(NoReplace::kLink));
+  CHECK(probe({{SYS_renameat2, EINVAL}, {SYS_linkat, EPERM}}) == static_cast<int>(NoReplace::kNone));
+  CHECK(probe({{SYS_renameat2, ENOSYS}, {SYS_linkat, EOPNOTSUPP}}) == static_cast<int>(NoReplace::kNone));
+  CHECK(probe({{SYS_renameat2, EIO}}) == 101);
 }
 
 TEST_CASE("a file or directory that cannot be made durable is no success") {

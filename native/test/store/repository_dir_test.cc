@@ -212,3 +212,15 @@ TEST_CASE("space adds up") {
   CHECK(space.used_bytes <= space.total_bytes);
   CHECK(space.available_bytes <= space.total_bytes - space.used_bytes);
 }
+
+TEST_CASE("a session's unfinished files begin with its name") {
+  const ScratchDirectory scratch;
+  const auto dir = must(RepositoryDir::open(scratch.path()));
+  const auto own = must(dir->for_session("0123"));
+  const auto file = must(own->create());
+  const auto names = must(dir->list("tmp"));
+  REQUIRE(names->size() == 1);
+  CHECK(names->front().name.starts_with("0123-"));
+  must(own->put_if_absent("name", Bytes(3)));
+  CHECK(dir->put_if_absent("name", Bytes(3)).code() == Code::E_NAME_TAKEN);
+}

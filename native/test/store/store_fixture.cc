@@ -21,6 +21,13 @@ TestChunk plain_chunk(std::uint64_t seed, std::size_t length) {
   return chunk_of(std::move(bytes));
 }
 
+RepositoryKeysPtr keys_of(std::uint8_t value) { return RepositoryKeys::load(Bytes(SecretKey::kBytes, value)).value(); }
+
+TestChunk sealed_chunk(const RepositoryKeysPtr& keys, TestChunk chunk) {
+  chunk.id = chunk_id(keys.get(), chunk.bytes);
+  return chunk;
+}
+
 Store::Store() : Store("") {}
 
 Store::Store(std::string path) : path_(std::move(path)) {
@@ -32,7 +39,9 @@ Store::Store(std::string path) : path_(std::move(path)) {
   dir_ = must(RepositoryDir::open(path_ + "/repository"));
 }
 
-std::shared_ptr<Index> Store::index() const { return must(Index::open(dir_, cache_path())); }
+std::shared_ptr<Index> Store::index() const {
+  return must(Index::open(dir_, cache_path(), known_suite_of(keys.get())));
+}
 
 std::shared_ptr<Index> Store::fresh_index() {
   std::filesystem::remove_all(cache_path());
@@ -40,14 +49,17 @@ std::shared_ptr<Index> Store::fresh_index() {
 }
 
 std::unique_ptr<ChunkWriter> Store::writer(ChunkWriterOptions options) const {
+  options.keys = keys;
   return must(ChunkWriter::create(dir_, index(), options));
 }
 
 std::unique_ptr<ChunkReader> Store::reader(std::uint64_t cache_bytes) const {
-  return std::make_unique<ChunkReader>(dir_, index(), cache_bytes);
+  return std::make_unique<ChunkReader>(dir_, index(), cache_bytes, keys);
 }
 
-std::unique_ptr<ChunkReader> Store::fresh_reader() { return std::make_unique<ChunkReader>(dir_, fresh_index(), 0); }
+std::unique_ptr<ChunkReader> Store::fresh_reader() {
+  return std::make_unique<ChunkReader>(dir_, fresh_index(), 0, keys);
+}
 
 void Store::put_all(const std::vector<TestChunk>& chunks, ChunkType type, ChunkWriterOptions options) {
   const auto chunk_writer = writer(options);

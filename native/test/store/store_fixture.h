@@ -26,6 +26,11 @@ TestChunk random_chunk(std::uint64_t seed, std::size_t length = 1000);
 // Of bytes that compress well.
 TestChunk plain_chunk(std::uint64_t seed, std::size_t length = 1000);
 
+// Keys of a secret whose bytes all have this value.
+RepositoryKeysPtr keys_of(std::uint8_t value);
+// The chunk with the id that it has with these keys.
+TestChunk sealed_chunk(const RepositoryKeysPtr& keys, TestChunk chunk);
+
 // Fails the test where a Result is an error.
 template <typename T>
 T must(Result<T> result) {
@@ -39,6 +44,9 @@ class Store {
   // Below `path`, or in a scratch directory.
   Store();
   explicit Store(std::string path);
+
+  // Of an encrypted repository: set before anything is written. Chunks are then sealed_chunk()s.
+  RepositoryKeysPtr keys{};
 
   std::string file(const std::string& name) const { return path_ + "/repository/" + name; }
   const std::shared_ptr<RepositoryDir>& dir() const { return dir_; }

@@ -36,7 +36,9 @@ sub list {
     return $backups;
 }
 
-# The same in the form of PVE's list of volumes.
+# The same in the form of PVE's list of volumes. What `vzvault verify` found damaged is told as PVE has
+# it for its own backup servers; as its web interface shows that for them only, the notes begin with
+# it too. Who edits the notes gets them without.
 sub volumes {
     my ($storeid, $scfg, $vmid) = @_;
 
@@ -53,6 +55,10 @@ sub volumes {
         };
         my ($first_line) = split(/\r?\n/, $entry->{notes}, 2);
         $volume->{notes} = $first_line if length($first_line // '');
+        if ($entry->{verifyState} eq 'damaged') {
+            $volume->{verification} = { state => 'failed', upid => '' }; # no task has found it
+            $volume->{notes} = join(': ', 'DAMAGED', $volume->{notes} // ());
+        }
         $volume->{protected} = 1 if $entry->{protected};
         push @volumes, $volume;
     }

@@ -49,7 +49,7 @@ sub options {
         'vzvault-instance' => { optional => 1, fixed => 1 },
         (
             map { $_ => { optional => 1 } }
-                qw(vzvault-vm-mechanism vzvault-ct-restore nodes shared disable content
+                qw(vzvault-vm-mechanism vzvault-ct-restore encryption-key nodes shared disable content
                 content-dirs is_mountpoint create-base-path create-subdirs bwlimit prune-backups
                 max-protected-backups)
         ),
@@ -69,6 +69,14 @@ sub check {
         && $is_mountpoint !~ m!\A/[-/a-zA-Z0-9_.@]+\z!;
 
     return;
+}
+
+# The path of a section, untainted; '' where it is none.
+sub path {
+    my ($scfg) = @_;
+
+    my ($path) = ($scfg->{path} // '') =~ m!\A(/[-/a-zA-Z0-9_.@]+)\z!;
+    return $path // '';
 }
 
 # A value of vzvault-instance.

@@ -52,6 +52,7 @@ my $storage = record(
     path => $path,
     isMountpoint => pattern('yes, no or an absolute path', qr/|yes|$absolute/),
     'chunkSizeBytes?' => $bytes,
+    'encryptionKey?' => pattern('the fingerprint of a key', qr/[0-9a-f]{32}/),
     'instance?' => pattern('an instance', qr/[0-9a-f]{32}/),
     'vmMechanism?' => $mechanism,
 );
@@ -87,6 +88,11 @@ our %METHOD = (
         seconds => 50,
         params => record(storage => $storage),
         result => record(created => \&bool_from_wire, repositoryId => $id),
+    },
+    'storage.unlock' => {
+        seconds => 2,
+        params => record(storage => $storage),
+        result => record(repositoryId => $id),
     },
     'storage.activate' => {
         seconds => 2,

@@ -27,6 +27,9 @@ sub storage {
     my $instance = $scfg->{'vzvault-instance'};
     $section->{instance} = $instance if defined($instance);
 
+    my ($key) = ($scfg->{'encryption-key'} // '') =~ m/\A([0-9a-f]{32})\z/; # its fingerprint
+    $section->{encryptionKey} = $key if defined($key);
+
     return $section;
 }
 

@@ -102,6 +102,15 @@ my %message = (
         2, 'storage.setNotes', { storage => $STORAGE, volume => $VOLUME, notes => "caf\xe9" }),
     'set-protected' => request(
         2, 'storage.setProtected', { storage => $STORAGE, volume => $VOLUME, protected => '1' }),
+    # the fingerprint of a storage's key, never the key
+    'storage-unlock' => request(
+        2,
+        'storage.unlock',
+        {
+            storage => PVE::Vzvault::Section::storage(
+                'vault', { path => '/mnt/vault', 'encryption-key' => '0123456789abcdef' x 2 }),
+        },
+    ),
     'job-begin' => request(
         2,
         'job.begin',

@@ -8,6 +8,7 @@ import {
   backUpGuest,
   backupVm,
   beginGuestBackup,
+  createStorage,
   diskAt,
   endGuestBackup,
   storageAt,
@@ -108,9 +109,7 @@ test('the same guest is refused while it is being backed up', async (t) => {
   await startNbdkit(cleanups, socket, ['memory', '1M']);
   const daemon = await TestDaemon.start(cleanups, { directory });
   const client = await daemon.connect();
-  const storage = storageAt(join(directory, 'store'));
-  mkdirSync(storage.path);
-  await client.call('storage.create', { storage });
+  const storage = await createStorage(client, join(directory, 'store'));
   const backup = { storage, disks: [diskAt(socket, MIB)] };
   const running = await beginGuestBackup(client, backup);
   await rejectsWith('E_GUEST_BUSY', beginGuestBackup(client, backup));

@@ -1,12 +1,12 @@
 /** What a repository with damage in it does: errors that name it, never wrong bytes, and a way back. */
 import assert from 'node:assert/strict';
-import { closeSync, mkdirSync, openSync, readdirSync, readSync, renameSync, statSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, renameSync, statSync, writeSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { DaemonClient } from '../../../src/rpc/client.js';
 import type { Storage } from '../../../src/rpc/contract.js';
 import { rejectsWith } from '../../support/assertions.js';
-import { backUpGuest, diskAt, storageAt, TestDaemon, type GuestBackup } from '../../support/daemon.js';
+import { backUpGuest, createStorage, diskAt, type GuestBackup, TestDaemon } from '../../support/daemon.js';
 import { assertSameBytes, makeImage, restoreAll } from '../../support/images.js';
 import { startQemuNbd } from '../../support/nbd-servers.js';
 import { until } from '../../support/processes.js';
@@ -32,9 +32,7 @@ async function setUp(t: TestContext): Promise<Setup> {
   await startQemuNbd(cleanups, socket, [{ name: 'drive-scsi0', path: image, format: 'raw' }]);
   const daemon = await TestDaemon.start(cleanups, { directory });
   const client = await daemon.connect();
-  const storage = storageAt(join(directory, 'store'));
-  mkdirSync(storage.path);
-  await client.call('storage.create', { storage });
+  const storage = await createStorage(client, join(directory, 'store'));
   return { directory, daemon, client, storage, image, backup: { storage, disks: [diskAt(socket, sizeBytes)] } };
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -13,8 +13,8 @@ import {
   backUpGuest,
   backupVm,
   beginGuestBackup,
+  createStorage,
   diskAt,
-  storageAt,
   TestDaemon,
   volumesOf,
 } from '../../support/daemon.js';
@@ -46,9 +46,7 @@ async function setUp(t: TestContext, qemu: QemuNbdOptions = {}): Promise<Setup> 
   await startQemuNbd(cleanups, socket, [{ name: 'drive-scsi0', path: image, format: 'raw' }], qemu);
   const daemon = await TestDaemon.start(cleanups, { directory });
   const client = await daemon.connect();
-  const storage = storageAt(join(directory, 'store'));
-  mkdirSync(storage.path);
-  await client.call('storage.create', { storage });
+  const storage = await createStorage(client, join(directory, 'store'));
   return { cleanups, directory, daemon, client, storage, image, socket };
 }
 

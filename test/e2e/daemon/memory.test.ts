@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { formatBytes } from '../../../src/lib/units.js';
-import { backUpGuest, diskAt, storageAt, TestDaemon } from '../../support/daemon.js';
+import { backUpGuest, createStorage, diskAt, TestDaemon } from '../../support/daemon.js';
 import { makeImage } from '../../support/images.js';
 import { startQemuNbd } from '../../support/nbd-servers.js';
 import { cleanupsOf } from '../../support/temp.js';
@@ -47,9 +47,7 @@ test('64 GiB with 2 GiB of data: less than 300 MiB resident, and a restore that 
   await startQemuNbd(cleanups, socket, [{ name: 'drive-scsi0', path: image, format: 'raw' }]);
   const daemon = await TestDaemon.start(cleanups, { directory });
   const client = await daemon.connect();
-  const storage = storageAt(join(directory, 'store'));
-  mkdirSync(storage.path);
-  await client.call('storage.create', { storage });
+  const storage = await createStorage(client, join(directory, 'store'));
 
   const beganMs = performance.now();
   const { volume, readBytes } = await backUpGuest(client, { storage, disks: [diskAt(socket, sizeBytes)] });

@@ -1,6 +1,6 @@
 /** Disks that lie, fail, die or stall: the backup ends with one clear line, the daemon lives on, the next backup succeeds. */
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test, type TestContext } from 'node:test';
@@ -8,7 +8,7 @@ import type { DaemonClient } from '../../../src/rpc/client.js';
 import type { Storage } from '../../../src/rpc/contract.js';
 import type { ErrorCode } from '../../../src/lib/errors.js';
 import { rejectsWith } from '../../support/assertions.js';
-import { backUpGuest, diskAt, storageAt, TestDaemon, volumesOf, type Disk } from '../../support/daemon.js';
+import { backUpGuest, createStorage, type Disk, diskAt, TestDaemon, volumesOf } from '../../support/daemon.js';
 import { startNbdkit } from '../../support/nbd-servers.js';
 import type { Program } from '../../support/processes.js';
 import { cleanupsOf } from '../../support/temp.js';
@@ -30,9 +30,7 @@ async function setUp(t: TestContext, env: Readonly<Record<string, string>> = {})
   const directory = cleanups.directory();
   const daemon = await TestDaemon.start(cleanups, { directory, env });
   const client = await daemon.connect();
-  const storage = storageAt(join(directory, 'store'));
-  mkdirSync(storage.path);
-  await client.call('storage.create', { storage });
+  const storage = await createStorage(client, join(directory, 'store'));
   let servers = 0;
   const serve: Setup['serve'] = async (args) => {
     servers += 1;

@@ -11,6 +11,7 @@ import {
   backUpGuest,
   backupVm,
   beginGuestBackup,
+  createStorage,
   diskAt,
   endGuestBackup,
   storageAt,
@@ -36,13 +37,6 @@ async function setUp(t: TestContext): Promise<Setup> {
   const directory = cleanups.directory();
   const daemon = await TestDaemon.start(cleanups, { directory });
   return { cleanups, directory, daemon, client: await daemon.connect() };
-}
-
-async function createdAt(client: DaemonClient, path: string): Promise<Storage> {
-  const storage = storageAt(path);
-  mkdirSync(path, { recursive: true });
-  await client.call('storage.create', { storage });
-  return storage;
 }
 
 /** A disk of `sizeBytes` that does not compress. */
@@ -76,7 +70,7 @@ test('a path that is missing, empty, foreign or not mounted', async (t) => {
 
 test('a repository of a newer format, or with a damaged config', async (t) => {
   const { client, directory } = await setUp(t);
-  const storage = await createdAt(client, join(directory, 'store'));
+  const storage = await createStorage(client, join(directory, 'store'));
   const config = join(storage.path, 'vzvault/config');
   const text = readFileSync(config, 'utf8');
   writeFileSync(config, text.replace('"format":1', '"format":2'));
@@ -92,11 +86,11 @@ test('a repository of a newer format, or with a damaged config', async (t) => {
 
 test('another repository in the same place is noticed at the next call', async (t) => {
   const { client, directory } = await setUp(t);
-  const storage = await createdAt(client, join(directory, 'store'));
+  const storage = await createStorage(client, join(directory, 'store'));
   const before = await client.call('storage.activate', { storage });
   execFileSync('mv', [storage.path, join(directory, 'moved')]);
   await rejectsWith('E_PATH_MISSING', client.call('storage.list', { storage }));
-  await createdAt(client, storage.path);
+  await createStorage(client, storage.path);
   const after = await client.call('storage.activate', { storage });
   assert.notEqual(after.repositoryId, before.repositoryId);
 });
@@ -110,7 +104,7 @@ test('nothing keeps a mount busy once the calls are answered', async (t) => {
   cleanups.add(() => {
     unmount();
   });
-  const storage = await createdAt(client, path);
+  const storage = await createStorage(client, path);
   await client.call('storage.list', { storage });
   await client.call('storage.status', { storage });
   // The threads that held it need a moment to close it.
@@ -124,7 +118,7 @@ test('a storage that becomes read-only refuses writing calls and goes on reading
   const path = join(directory, 'mount');
   mkdirSync(path);
   cleanups.tmpfs(path, 64 * MIB);
-  const storage = await createdAt(client, path);
+  const storage = await createStorage(client, path);
   const disk = await randomDisk(setup, 2 * MIB);
   const { volume } = await backUpGuest(client, { storage, disks: [disk] });
   execFileSync('mount', ['-o', 'remount,ro', path]);
@@ -144,7 +138,7 @@ test('a full storage fails the backup, lists nothing of it, and takes the next o
   const path = join(directory, 'mount');
   mkdirSync(path);
   cleanups.tmpfs(path, 24 * MIB);
-  const storage = await createdAt(client, path);
+  const storage = await createStorage(client, path);
   const small = await randomDisk(setup, 4 * MIB, 1);
   const large = await randomDisk(setup, 64 * MIB, 2);
   const first = await backUpGuest(client, { storage, disks: [small] });
@@ -165,8 +159,8 @@ test('a mount that hangs delays its own calls only, for 2 s, and works again whe
   const [behind, path] = [join(directory, 'behind'), join(directory, 'mount')];
   for (const name of [behind, path]) mkdirSync(name);
   const bindfs = await mountBindfs(cleanups, behind, path);
-  const hung = await createdAt(client, path);
-  const healthy = await createdAt(client, join(directory, 'healthy'));
+  const hung = await createStorage(client, path);
+  const healthy = await createStorage(client, join(directory, 'healthy'));
   bindfs.child.kill('SIGSTOP');
   const startedMs = performance.now();
   const ask = async (): Promise<number> => {
@@ -199,7 +193,7 @@ test('a daemon stops although a mount hangs', async (t) => {
   const [behind, path] = [join(directory, 'behind'), join(directory, 'mount')];
   for (const name of [behind, path]) mkdirSync(name);
   const bindfs = await mountBindfs(cleanups, behind, path);
-  const storage = await createdAt(client, path);
+  const storage = await createStorage(client, path);
   bindfs.child.kill('SIGSTOP');
   await rejectsWith('E_STORAGE_TIMEOUT', client.call('storage.list', { storage }));
   const beganMs = performance.now();
@@ -212,7 +206,7 @@ test('a backup into a mount that hangs can be stopped, and goes in once the moun
   const [behind, path] = [join(directory, 'behind'), join(directory, 'mount')];
   for (const name of [behind, path]) mkdirSync(name);
   const bindfs = await mountBindfs(cleanups, behind, path);
-  const storage = await createdAt(client, path);
+  const storage = await createStorage(client, path);
   const [image, socket] = [join(directory, 'disk.raw'), join(directory, 'nbd.sock')];
   makeImage(image, 256 * MIB, [{ offset: 0, lengthBytes: 256 * MIB }]);
   // Not nbdkit 1.32, which may die of a client that goes away.

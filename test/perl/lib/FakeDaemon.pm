@@ -8,6 +8,7 @@ package FakeDaemon;
 #   my $daemon = FakeDaemon->start(sub { my ($conn) = @_; ...; });
 #   $daemon->calls    the requests that were read so far: [{ method, params, ... }, ...]
 #   $daemon->stop
+#   with_daemon { ... } $script;    starts one, runs the block, stops it
 #
 # In the table form a value is the result, a function (params, conn) that returns it, or
 # [code, message] for an error. The child ends with the object.
@@ -18,6 +19,7 @@ use strict;
 use warnings;
 
 use Data::MessagePack;
+use Exporter qw(import);
 use File::Temp ();
 use IO::Handle;
 use IO::Socket::UNIX;
@@ -28,8 +30,20 @@ use Socket::MsgHdr ();
 
 use PVE::Vzvault::Frame;
 
+our @EXPORT_OK = qw(with_daemon);
+
 my $JSON = JSON::PP->new->canonical->allow_nonref->convert_blessed->allow_blessed;
 sub Data::MessagePack::Boolean::TO_JSON { return ${ $_[0] } ? JSON::PP::true() : JSON::PP::false() }
+
+# The block gets the daemon.
+sub with_daemon(&@) {
+    my ($code, $script) = @_;
+
+    my $daemon = FakeDaemon->start($script);
+    $code->($daemon);
+    $daemon->stop();
+    return;
+}
 
 sub start {
     my ($class, $script) = @_;

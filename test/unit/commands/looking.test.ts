@@ -28,6 +28,7 @@ describe('vzvault list', () => {
         protected: false,
         notes: '',
         damage: null,
+        encrypted: false,
         verifyState: 'none',
       },
     ]);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { describe, it } from 'node:test';
 import { VzvaultError } from '../../../src/lib/errors.js';
 import { STORE, SNAPSHOT, VOLUME, ERROR_LINE, setUp, withSnapshot } from '../../support/command-world.js';
@@ -78,6 +78,19 @@ describe('vzvault backup', () => {
     assert.equal(shown.sizeBytes, 3100);
   });
 
+  it('takes a file from the working directory as well', async (t) => {
+    const { cli, disk } = await setUp(t);
+    const { code, err } = await cli.run(
+      ...['backup', STORE, '--guest', 'qemu/100', '--disk', `drive-scsi0=${relative(process.cwd(), disk)}`],
+    );
+    assert.equal(code, 0, err);
+    const { disks } = (await cli.json('show', STORE, SNAPSHOT)) as { disks: { sizeBytes: number }[] };
+    assert.deepEqual(
+      disks.map(({ sizeBytes }) => sizeBytes),
+      [3000],
+    );
+  });
+
   it('keeps notes and takes a time', async (t) => {
     const { cli, disk } = await setUp(t);
     const args = [
@@ -99,8 +112,9 @@ describe('vzvault backup', () => {
 
   it('says that the snapshot is committed where only its notes cannot be written', async (t) => {
     const { cli, disk } = await setUp(t);
-    cli.engine.disk.fault = (call) => {
-      if (call === 'replace') throw new VzvaultError('E_NO_SPACE', 'No space left on device');
+    cli.engine.disk.fault = (call, path) => {
+      if (call === 'replace' && path.endsWith('/notes'))
+        throw new VzvaultError('E_NO_SPACE', 'No space left on device');
     };
     const args = ['--guest', 'qemu/100', '--disk', `drive-scsi0=${disk}`, '--notes', 'x'];
     const { code, err } = await cli.run('backup', STORE, ...args);

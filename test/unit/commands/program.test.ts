@@ -4,19 +4,6 @@ import { CommandLine } from '../../support/command-line.js';
 import { STORE, ERROR_LINE, setUp } from '../../support/command-world.js';
 
 describe('the command line as a whole', () => {
-  it('teaches: every command has a description and examples', async () => {
-    const cli = new CommandLine();
-    const { out } = await cli.run('--help');
-    const commands = ['init', 'backup', 'list', 'show', 'stats', 'restore', 'mount', 'verify', 'forget', 'doctor'];
-    for (const command of commands) {
-      assert.match(out, new RegExp(`^  ${command} `, 'm'));
-      const help = await cli.run(command, '--help');
-      assert.equal(help.code, 0);
-      assert.match(help.out, /Examples?:\n {2}vzvault /);
-      assert.equal(help.err, '');
-    }
-  });
-
   it('answers 2 and one line to wrong usage', async () => {
     const cli = new CommandLine();
     for (const args of [

@@ -21,7 +21,7 @@ class Screen {
     };
     this.progress = new Progress('drive-scsi0', {
       terminal,
-      clock: { nowSeconds: () => 0, monotonicMs: () => this.nowMs },
+      clock: { nowSeconds: () => 0, monotonicMs: () => this.nowMs, sleep: async () => undefined },
     });
   }
 

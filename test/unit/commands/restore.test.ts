@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { describe, it } from 'node:test';
 import { VzvaultError } from '../../../src/lib/errors.js';
 import { STORE, SNAPSHOT, withSnapshot } from '../../support/command-world.js';
@@ -13,6 +13,12 @@ describe('vzvault restore', () => {
     const { code, out } = await cli.run(...restore, join(directory, 'copy'));
     assert.equal(code, 0);
     assert.match(out, /drive-scsi0 of qemu\/100@2026-11-22T04:17:14Z is in/);
+    assert.deepEqual(readFileSync(join(directory, 'copy')), readFileSync(disk));
+  });
+
+  it('takes the target from the working directory as well', async (t) => {
+    const { cli, directory, disk } = await withSnapshot(t);
+    assert.equal((await cli.run(...restore, relative(process.cwd(), join(directory, 'copy')))).code, 0);
     assert.deepEqual(readFileSync(join(directory, 'copy')), readFileSync(disk));
   });
 

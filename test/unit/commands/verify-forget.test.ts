@@ -46,9 +46,7 @@ describe('vzvault verify', () => {
     await expectDamage(/E_SNAPSHOT_DAMAGED qemu\/100@2026-11-22T04:17:14Z: reading the notes/);
     engine.disk.files.delete(`${snapshot}/notes`);
     engine.disk.files.set(`${snapshot}/snapshot`, Buffer.from('x'));
-    await expectDamage(
-      /E_SNAPSHOT_DAMAGED qemu\/100@2026-11-22T04:17:14Z: .*1 packs .*DAMAGED, 1 snapshots are touched/s,
-    );
+    await expectDamage(/E_SNAPSHOT_DAMAGED qemu\/100@2026-11-22T04:17:14Z: .*DAMAGED, 1 snapshots are touched/s);
   });
 
   it('does not mind a snapshot that is removed meanwhile, at whatever moment', async (t) => {
@@ -64,6 +62,8 @@ describe('vzvault verify', () => {
     disk.fault = () => undefined;
 
     const { cli: second } = await withSnapshot(t);
+    const pack = 'a'.repeat(64);
+    await second.engine.disk.open(`${STORE}/vzvault`).putIfAbsent(`packs/aa/${pack}`, Buffer.from('x'));
     second.engine.store.fault = (point) => {
       if (point === 'verifyPacks') second.engine.disk.files.delete(`${directory}/snapshot`);
     };

@@ -3,31 +3,16 @@ import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
+import { describe, it } from 'node:test';
 import {
-  engine,
   type ArchiveBackupResult,
   type ArchiveProgress,
   type ChunkStore,
   type CopyProgress,
 } from '../../../src/engine/index.js';
 import { rejectsWith } from '../../support/assertions.js';
-import { cleanupsOf } from '../../support/temp.js';
-
-interface Fixture {
-  readonly directory: string;
-  readonly store: ChunkStore;
-}
-
-async function openStore(test: TestContext): Promise<Fixture> {
-  const cleanups = cleanupsOf(test);
-  const directory = cleanups.directory();
-  const repository = join(directory, 'vzvault');
-  for (const name of ['packs', 'index', 'tmp']) mkdirSync(join(repository, name), { recursive: true });
-  const store = await engine.openStore({ path: repository, cacheDirectory: join(directory, 'cache') });
-  cleanups.add(async () => store.close());
-  return { directory, store };
-}
+import { openStore } from '../../support/open-store.js';
+import { UNLIMITED } from '../../support/writer-options.js';
 
 /** A directory with some files, as tar writes it. */
 function makeTar(directory: string): string {
@@ -46,7 +31,7 @@ async function backUp(
   onProgress?: (now: ArchiveProgress) => void,
 ): Promise<ArchiveBackupResult & { addedBytes: number }> {
   const fd = openSync(path, 'r');
-  const writer = await store.writer({ zstdLevel: 1, bandwidthLimitBytesPerSecond: 0 });
+  const writer = await store.writer(UNLIMITED);
   try {
     const result = await writer.backupArchive({ fd }, onProgress && { onProgress });
     const { addedBytes } = await writer.flush();
@@ -118,7 +103,7 @@ describe('archives in the engine', () => {
 });
 
 async function backUpDescriptor(store: ChunkStore, fd: number, signal?: AbortSignal): Promise<ArchiveBackupResult> {
-  const writer = await store.writer({ zstdLevel: 1, bandwidthLimitBytesPerSecond: 0 });
+  const writer = await store.writer(UNLIMITED);
   try {
     return await writer.backupArchive({ fd }, signal && { signal });
   } finally {

@@ -16,7 +16,9 @@ const script = `
   const [engineFile, directory] = process.argv.slice(1);
   const { engine } = await import(engineFile);
   const store = await engine.openStore({ path: directory + '/vzvault', cacheDirectory: directory + '/cache' });
-  const writer = await store.writer({ zstdLevel: 1, bandwidthLimitBytesPerSecond: 0 });
+  const writer = await store.writer({
+    ...{ zstdLevel: 1, bandwidthLimitBytesPerSecond: 0, sessionId: '5'.repeat(32), excludedPacks: [] },
+  });
   await writer.backupVolume({
     source: { kind: 'file', path: directory + '/disk' },
     chunkSizeBytes: 524288, stallTimeoutMs: 10000, incremental: null, discard: false,

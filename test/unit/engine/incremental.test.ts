@@ -1,12 +1,11 @@
 /** Incremental backups, discards and the bandwidth limit through the addon. What they do in detail is tested in native/test. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { closeSync, constants, mkdirSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  engine,
   type BackupSource,
   type ChunkStore,
   type DirtyRegions,
@@ -16,10 +15,10 @@ import {
 } from '../../../src/engine/index.js';
 import { VzvaultError } from '../../../src/lib/errors.js';
 import { rejectsWith } from '../../support/assertions.js';
-import { cleanupsOf } from '../../support/temp.js';
+import { openStore } from '../../support/open-store.js';
+import { UNLIMITED } from '../../support/writer-options.js';
 
 const MIB = 1024 * 1024;
-const unlimited = { zstdLevel: 1, bandwidthLimitBytesPerSecond: 0 };
 
 interface Fixture {
   readonly directory: string;
@@ -41,15 +40,10 @@ function options(source: BackupSource, changes: Partial<VolumeBackupOptions> = {
 
 /** A disk of 40 MiB and a bit, and a full backup of it. */
 async function prepare(test: TestContext): Promise<Fixture> {
-  const cleanups = cleanupsOf(test);
-  const directory = cleanups.directory();
-  const path = join(directory, 'vzvault');
-  for (const name of ['packs', 'index', 'tmp']) mkdirSync(join(path, name), { recursive: true });
-  const store = await engine.openStore({ path, cacheDirectory: join(directory, 'cache') });
-  cleanups.add(async () => store.close());
+  const { directory, store } = await openStore(test);
   const disk = join(directory, 'disk');
   writeFileSync(disk, randomBytes(40 * MIB + 512));
-  const writer = await store.writer(unlimited);
+  const writer = await store.writer(UNLIMITED);
   const { map } = await writer.backupVolume(options({ kind: 'file', path: disk }));
   await writer.flush();
   await writer.close();
@@ -82,7 +76,7 @@ async function backUp(
   dirty: DirtyRegions,
   signal?: AbortSignal,
 ): ReturnType<Awaited<ReturnType<ChunkStore['writer']>>['backupVolume']> {
-  const writer = await store.writer(unlimited);
+  const writer = await store.writer(UNLIMITED);
   try {
     const result = await writer.backupVolume(
       options(source, { incremental: { base, dirty } }),
@@ -173,7 +167,7 @@ describe('An incremental backup', () => {
       controller.abort();
     }, 100);
     await rejectsWith('E_CANCELLED', stopped);
-    const writer = await fixture.store.writer(unlimited);
+    const writer = await fixture.store.writer(UNLIMITED);
     const incremental = { base: fixture.base, dirty: never };
     await rejectsWith('E_SOURCE_STALLED', writer.backupVolume(options(source, { incremental, stallTimeoutMs: 200 })));
     await writer.close();
@@ -192,7 +186,7 @@ describe('A descriptor', () => {
   it('is read with O_DIRECT, also when its owner closed it meanwhile', async (test) => {
     const fixture = await prepare(test);
     const fd = openSync(fixture.disk, constants.O_RDONLY | constants.O_DIRECT);
-    const writer = await fixture.store.writer(unlimited);
+    const writer = await fixture.store.writer(UNLIMITED);
     const backup = writer.backupVolume(options({ kind: 'descriptor', fd, name: 'drive-scsi0' }));
     closeSync(fd);
     const { map, counters } = await backup;
@@ -204,7 +198,7 @@ describe('A descriptor', () => {
 
   it('shrinks while it is backed up with discards, one that is read-only refuses them', async (test) => {
     const fixture = await prepare(test);
-    const writer = await fixture.store.writer(unlimited);
+    const writer = await fixture.store.writer(UNLIMITED);
     for (const flags of ['r', 'r+']) {
       const fd = openSync(fixture.disk, flags);
       const { map, counters, discardRefusal } = await writer.backupVolume(
@@ -224,7 +218,7 @@ describe('A descriptor', () => {
 describe('The bandwidth limit', () => {
   it('holds for all volumes of a writer together', async (test) => {
     const { disk, store } = await prepare(test);
-    const writer = await store.writer({ zstdLevel: 1, bandwidthLimitBytesPerSecond: 40 * MIB });
+    const writer = await store.writer({ ...UNLIMITED, bandwidthLimitBytesPerSecond: 40 * MIB });
     const begunMs = performance.now();
     await Promise.all([1, 2].map(async () => writer.backupVolume(options({ kind: 'file', path: disk }))));
     const tookMs = performance.now() - begunMs;

@@ -28,6 +28,7 @@ const CORE_LAYERS: ReadonlyMap<string, number> = new Map([
   ['store', 2],
   ['archive', 3],
   ['pipeline', 4],
+  ['collect', 4],
 ]);
 
 /** `src/rpc/frame.ts` belongs to `rpc`, `src/daemon.ts` to `daemon`. */

@@ -30,7 +30,14 @@ function leftOver(test: TestContext, commandLine?: (directory: string) => readon
   const arguments_ = commandLine?.(directory) ?? ['/usr/lib/vzvault/vzvault-fuse', directory];
   files.create(id);
   const mountProcess = processes.start(fusePid, arguments_);
-  files.write({ id, owner: processes.start(owner), disks: { 'drive-scsi0': 1000 }, archives: ['root'], mountProcess });
+  files.write({
+    id,
+    owner: processes.start(owner),
+    disks: { 'drive-scsi0': 1000 },
+    archives: ['root'],
+    reader: null,
+    mountProcess,
+  });
   const mounts = new RestoreMounts({ runDirectory, processes, logger: silentLogger() });
   return { runDirectory, files, processes, mounts };
 }

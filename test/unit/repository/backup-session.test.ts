@@ -5,9 +5,12 @@ import { describe, it, type TestContext } from 'node:test';
 import { VzvaultError } from '../../../src/lib/errors.js';
 import { beginBackup, type BackupSession, type VolumeRequest } from '../../../src/repository/backup-session.js';
 import { createRepository, type Repository } from '../../../src/repository/repository.js';
+import { sharingOf } from '../../../src/repository/sessions/sharing.js';
 import { rejectsWith, throwsWith } from '../../support/assertions.js';
 import { idOf, SECOND } from '../../support/documents.js';
 import { FakeEngine } from '../../support/fake-engine.js';
+import { FakeProcesses } from '../../support/fake-processes.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { cleanupsOf } from '../../support/temp.js';
 
 const id = idOf(100);
@@ -25,6 +28,7 @@ async function setUp(t: TestContext): Promise<World> {
   const repository = await createRepository(engine, { path: '/mnt/backup' }, { createdAtSeconds: SECOND });
   const directory = cleanupsOf(t).directory();
   process.env['VZVAULT_CACHE_DIR'] = directory;
+  const sharing = sharingOf({ hostname: 'node1', processes: new FakeProcesses(), clock: new ManualClock() });
   return {
     engine,
     repository,
@@ -33,6 +37,7 @@ async function setUp(t: TestContext): Promise<World> {
         id: { ...id, timeSeconds },
         createdBy: { version: '0.1.0', hostname: 'node1' },
         clock: { nowSeconds: () => SECOND + 60 },
+        sharing,
       }),
     disk: (name, bytes) => {
       const path = join(directory, `${name}.img`);

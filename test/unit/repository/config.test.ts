@@ -55,8 +55,22 @@ describe('the config of a repository', () => {
   });
 
   it('names an encryption that it cannot open', () => {
-    const error = throwsWith('E_SUITE_UNKNOWN', () => decodeConfig(withField('suite', 'aes-256-gcm'), 'config'));
-    assert.match(error.message, /aes-256-gcm/);
+    const error = throwsWith('E_SUITE_UNKNOWN', () => decodeConfig(withField('suite', 'aes-512-siv'), 'config'));
+    assert.match(error.message, /aes-512-siv/);
+  });
+
+  it('says whether it is encrypted, and by which secret', () => {
+    const keyFingerprint = 'f'.repeat(32);
+    const encrypted = newConfig({ chunkSizeBytes: 524288, createdAtSeconds: 1795321034, keyFingerprint });
+    assert.deepEqual(decodeConfig(encodeConfig(encrypted), 'config'), encrypted);
+    const fields = JSON.parse(encodeConfig(encrypted).toString().split('\n')[0] ?? '') as Record<string, unknown>;
+    assert.deepEqual(
+      [fields['suite'], fields['hash'], fields['keyFingerprint']],
+      ['aes-256-gcm', 'hmac-sha256', keyFingerprint],
+    );
+    // Half of it is neither the one nor the other.
+    for (const change of [{ hash: 'sha256' }, { keyFingerprint: null }, { keyFingerprint: 'x' }, { suite: 'none' }])
+      throwsWith('E_CONFIG_INVALID', () => decodeConfig(withLine(JSON.stringify({ ...fields, ...change })), 'config'));
   });
 
   it('ignores fields that it does not know', () => {

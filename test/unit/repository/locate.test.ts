@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { locateStore, parseStorageConfig } from '../../../src/repository/locate.js';
+import { locateStore, parseStorageConfig, storagesOfNode } from '../../../src/repository/locate.js';
 import { throwsWith } from '../../support/assertions.js';
 import { cleanupsOf } from '../../support/temp.js';
 
@@ -70,5 +70,43 @@ describe('what STORE means', () => {
     );
     assert.equal(sections[1]?.properties.get('prune-backups'), 'keep-last=3,keep-daily=7');
     assert.equal(sections[1].properties.get('shared'), '');
+  });
+});
+
+describe('the storages of a node', () => {
+  const config = `vzvault: everywhere
+\tpath /mnt/nas
+\tis_mountpoint yes
+\tencryption-key ${'a'.repeat(32)}
+
+vzvault: two
+\tpath /mnt/two
+\tnodes node2,node3
+
+vzvault: off
+\tpath /mnt/off
+\tdisable
+
+vzvault: on-again
+\tpath /mnt/on
+\tdisable 0
+
+dir: local
+\tpath /var/lib/vz
+
+vzvault: broken
+`;
+  const idsFor = (node: string): string[] => storagesOfNode(config, node).map(({ id }) => id);
+
+  it('are those that are neither disabled nor left to other nodes, nor of another type', () => {
+    assert.deepEqual(idsFor('node1'), ['everywhere', 'on-again']);
+    assert.deepEqual(idsFor('node2'), ['everywhere', 'two', 'on-again']);
+    assert.deepEqual(idsFor('node'), ['everywhere', 'on-again']);
+  });
+
+  it('come with what is needed to open them', () => {
+    assert.deepEqual(storagesOfNode(config, 'node1')[0], {
+      ...{ id: 'everywhere', path: '/mnt/nas', isMountpoint: 'yes', encryptionKey: 'a'.repeat(32) },
+    });
   });
 });

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { VzvaultError } from '../../../src/lib/errors.js';
 import { mountLimits } from '../../../src/lib/limits.js';
 import { allNodes, oneSnapshot } from '../../../src/repository/mount-contents.js';
+import { RepositoryAccess } from '../../../src/repository/keys/repository-access.js';
 import { Snapshots } from '../../../src/repository/snapshots.js';
 import { rejectsWith } from '../../support/assertions.js';
 import { ARCHIVE, documentOf, idOf, SECOND } from '../../support/documents.js';
@@ -20,7 +21,7 @@ function setUp(): World {
   const engine = new FakeEngine();
   engine.disk.makeDirectory('/r');
   const said: string[] = [];
-  const snapshots = new Snapshots(engine.disk.open('/r'), engine, 'f'.repeat(32));
+  const snapshots = new Snapshots(engine.disk.open('/r'), RepositoryAccess.plain(engine), 'f'.repeat(32));
   return { disk: engine.disk, snapshots, said, leftOut: (what) => said.push(what) };
 }
 
@@ -66,7 +67,7 @@ describe("a mount of a container's snapshot", () => {
     assert.deepEqual(tar, { path: 'root.tar', archiveTar: { data, catalogue }, modifiedSeconds: SECOND });
     assert.deepEqual(tree, { path: 'root', archiveTree: { data, catalogue }, modifiedSeconds: SECOND });
     assert.equal(config?.path, 'guest.conf');
-    const paths = (await allNodes(snapshots, leftOut)).map(({ path }) => path);
+    const paths = (await allNodes(snapshots, leftOut, await snapshots.list())).map(({ path }) => path);
     assert.equal(paths[0], 'lxc/101/2026-11-22T04:17:14Z/root.tar');
   });
 });
@@ -77,7 +78,7 @@ describe('a mount of all snapshots', () => {
     for (const id of [idOf(100), idOf(101, SECOND, 'lxc'), idOf(102)]) await snapshots.commit(documentOf(id));
     await snapshots.sidecars.setLog(idOf(100), Buffer.from('x'));
     disk.files.set('/r/snapshots/qemu/102/20261122T041714Z/snapshot', Buffer.from('rubbish'));
-    const paths = (await allNodes(snapshots, leftOut)).map(({ path }) => path).sort();
+    const paths = (await allNodes(snapshots, leftOut, await snapshots.list())).map(({ path }) => path).sort();
     const inside = ['drive-efidisk0.raw', 'drive-scsi0.raw', 'guest.conf'];
     assert.deepEqual(paths, [
       ...inside.map((name) => `lxc/101/2026-11-22T04:17:14Z/${name}`),
@@ -94,7 +95,7 @@ describe('a mount of all snapshots', () => {
       await snapshots.commit(documentOf(id));
       await snapshots.sidecars.setLog(id, Buffer.alloc(mountLimits.fileBytes));
     }
-    const shown = logs(await allNodes(snapshots, leftOut));
+    const shown = logs(await allNodes(snapshots, leftOut, await snapshots.list()));
     assert.deepEqual(
       shown,
       ['17', '16'].map((second) => `qemu/100/2026-11-22T04:17:${second}Z/backup.log`),
@@ -104,6 +105,6 @@ describe('a mount of all snapshots', () => {
 
   it('is refused where there are none', async () => {
     const { snapshots, leftOut } = setUp();
-    await rejectsWith('E_SNAPSHOT_MISSING', allNodes(snapshots, leftOut));
+    await rejectsWith('E_SNAPSHOT_MISSING', allNodes(snapshots, leftOut, await snapshots.list()));
   });
 });

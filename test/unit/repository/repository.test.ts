@@ -157,7 +157,7 @@ describe('the chunks of a repository', () => {
     const [first, second] = await Promise.all([repository.openStore(), repository.openStore()]);
     assert.equal(first, second);
     const cacheDirectory = join(process.env['VZVAULT_CACHE_DIR'] ?? '', repository.config.repositoryId);
-    assert.deepEqual(engine.openedStores, [{ path: '/mnt/backup/vzvault', cacheDirectory }]);
+    assert.deepEqual(engine.openedStores, [{ path: '/mnt/backup/vzvault', cacheDirectory, key: null }]);
   });
 
   it('are opened again after opening failed', async () => {

@@ -2,22 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { VzvaultError } from '../../../src/lib/errors.js';
 import { formatSnapshotId } from '../../../src/lib/guest.js';
-import { Snapshots } from '../../../src/repository/snapshots.js';
+import type { Snapshots } from '../../../src/repository/snapshots.js';
 import { rejectsWith } from '../../support/assertions.js';
 import { documentOf, idOf, SECOND } from '../../support/documents.js';
-import { FakeEngine } from '../../support/fake-engine.js';
-import type { MemoryDisk } from '../../support/memory-directory.js';
+import { DIRECTORY, openSnapshots } from '../../support/opened-snapshots.js';
 
-const REPOSITORY = 'f'.repeat(32);
 const id = idOf(100);
-const DIRECTORY = '/r/snapshots/qemu/100/20261122T041714Z';
-
-function setUp(): { disk: MemoryDisk; snapshots: Snapshots; other: Snapshots } {
-  const engine = new FakeEngine();
-  engine.disk.makeDirectory('/r');
-  const open = (): Snapshots => new Snapshots(engine.disk.open('/r'), engine, REPOSITORY);
-  return { disk: engine.disk, snapshots: open(), other: open() };
-}
 
 async function names(snapshots: Snapshots, filter = {}): Promise<string[]> {
   return (await snapshots.list(filter)).map((entry) => formatSnapshotId(entry.id));
@@ -25,28 +15,28 @@ async function names(snapshots: Snapshots, filter = {}): Promise<string[]> {
 
 describe('committing a snapshot', () => {
   it('makes it visible to everybody, whole', async () => {
-    const { snapshots, other } = setUp();
+    const { snapshots, other } = openSnapshots();
     await snapshots.commit(documentOf(id));
     assert.deepEqual(await other.read(id), documentOf(id));
     assert.deepEqual(await names(other), ['qemu/100@2026-11-22T04:17:14Z']);
   });
 
   it('never overwrites: of two writers of one second, one wins', async () => {
-    const { snapshots, other } = setUp();
+    const { snapshots, other } = openSnapshots();
     const outcomes = await Promise.allSettled([snapshots.commit(documentOf(id)), other.commit(documentOf(id))]);
     assert.deepEqual(outcomes.map((outcome) => outcome.status).sort(), ['fulfilled', 'rejected']);
     await rejectsWith('E_NAME_TAKEN', snapshots.commit(documentOf(id)));
   });
 
   it('refuses to write what it would refuse to read', async () => {
-    const { snapshots, disk } = setUp();
+    const { snapshots, disk } = openSnapshots();
     const document = documentOf(id, { files: [{ name: '../x', bytes: Buffer.alloc(0) }] });
     await rejectsWith('E_SNAPSHOT_DAMAGED', snapshots.commit(document));
     assert.equal(disk.files.size, 0);
   });
 
   it('takes the name of what it leaves free only', async () => {
-    const { snapshots, disk } = setUp();
+    const { snapshots, disk } = openSnapshots();
     assert.equal(await snapshots.isFree(id), true);
     disk.makeDirectory(DIRECTORY);
     assert.equal(await snapshots.isFree(id), false);
@@ -55,11 +45,11 @@ describe('committing a snapshot', () => {
 
 describe('listing snapshots', () => {
   it('lists none in a new repository', async () => {
-    assert.deepEqual(await names(setUp().snapshots), []);
+    assert.deepEqual(await names(openSnapshots().snapshots), []);
   });
 
   it('orders by guest and time, and filters by guest', async () => {
-    const { snapshots } = setUp();
+    const { snapshots } = openSnapshots();
     for (const one of [idOf(1000), idOf(100, SECOND + 1), id, idOf(100, SECOND, 'lxc')])
       await snapshots.commit(documentOf(one));
     const all = [
@@ -76,7 +66,7 @@ describe('listing snapshots', () => {
   });
 
   it('tells sizes, notes, protection and log of each', async () => {
-    const { snapshots } = setUp();
+    const { snapshots } = openSnapshots();
     await snapshots.commit(documentOf(id));
     await snapshots.sidecars.setNotes(id, 'vor dem Umbau 🚧\nzweite Zeile');
     await snapshots.sidecars.setProtected(id, true);
@@ -90,7 +80,7 @@ describe('listing snapshots', () => {
   });
 
   it('ignores what is not a snapshot: other names, files, and a directory without its document', async () => {
-    const { snapshots, disk } = setUp();
+    const { snapshots, disk } = openSnapshots();
     await snapshots.commit(documentOf(id));
     disk.makeDirectory('/r/snapshots/qemu/100/20261122T999999Z');
     disk.makeDirectory('/r/snapshots/qemu/100/20261122T041715Z');
@@ -102,7 +92,7 @@ describe('listing snapshots', () => {
   });
 
   it('lists a damaged snapshot as damaged, and the others beside it', async () => {
-    const { snapshots, disk } = setUp();
+    const { snapshots, disk } = openSnapshots();
     for (const one of [id, idOf(101), idOf(102), idOf(103)]) await snapshots.commit(documentOf(one));
     const path = (vmid: number): string => `/r/snapshots/qemu/${vmid}/20261122T041714Z/snapshot`;
     disk.files.set(path(100), Buffer.alloc(0));
@@ -125,7 +115,7 @@ describe('listing snapshots', () => {
   });
 
   it('still lists a snapshot whose notes are damaged', async () => {
-    const { snapshots, disk } = setUp();
+    const { snapshots, disk } = openSnapshots();
     await snapshots.commit(documentOf(id));
     await snapshots.sidecars.setNotes(id, 'x');
     disk.files.set(`${DIRECTORY}/notes`, Buffer.from('rubbish'));
@@ -136,7 +126,7 @@ describe('listing snapshots', () => {
   });
 
   it('fails where the storage fails, and does not take that for an empty repository', async () => {
-    const { snapshots, disk } = setUp();
+    const { snapshots, disk } = openSnapshots();
     await snapshots.commit(documentOf(id));
     disk.fault = () => {
       throw new VzvaultError('E_STORAGE_TIMEOUT', 'the mount hangs');
@@ -145,7 +135,7 @@ describe('listing snapshots', () => {
   });
 
   it('reads a document once, and only those that are new', async () => {
-    const { snapshots, other, disk } = setUp();
+    const { snapshots, other, disk } = openSnapshots();
     for (const one of [id, idOf(101)]) await other.commit(documentOf(one));
     const reads = async (): Promise<string[]> => {
       disk.calls.length = 0;
@@ -159,7 +149,7 @@ describe('listing snapshots', () => {
   });
 
   it('does not remember damage, which may have been the line to the storage', async () => {
-    const { snapshots, disk } = setUp();
+    const { snapshots, disk } = openSnapshots();
     await snapshots.commit(documentOf(id));
     const good = disk.files.get(`${DIRECTORY}/snapshot`) ?? Buffer.alloc(0);
     disk.files.set(`${DIRECTORY}/snapshot`, Buffer.from('x'));
@@ -171,14 +161,14 @@ describe('listing snapshots', () => {
 
 describe('finding a snapshot', () => {
   it('finds the newest of a guest, with no regard to what is half removed', async () => {
-    const { snapshots, disk } = setUp();
+    const { snapshots, disk } = openSnapshots();
     for (const one of [id, idOf(100, SECOND + 5), idOf(1000, SECOND + 9)]) await snapshots.commit(documentOf(one));
     disk.makeDirectory('/r/snapshots/qemu/100/20270101T000000Z');
     assert.deepEqual(await snapshots.latest({ guestType: 'qemu', vmid: 100 }), idOf(100, SECOND + 5));
   });
 
   it('says which one is missing', async () => {
-    const { snapshots } = setUp();
+    const { snapshots } = openSnapshots();
     assert.match(
       (await rejectsWith('E_SNAPSHOT_MISSING', snapshots.get(id))).message,
       /qemu\/100@2026-11-22T04:17:14Z/,
@@ -190,7 +180,7 @@ describe('finding a snapshot', () => {
 
 describe('removing a snapshot', () => {
   it('leaves nothing of it, and everything of others', async () => {
-    const { snapshots, disk } = setUp();
+    const { snapshots, disk } = openSnapshots();
     await snapshots.commit(documentOf(id));
     await snapshots.commit(documentOf(idOf(101)));
     await snapshots.sidecars.setNotes(id, 'x');
@@ -203,7 +193,7 @@ describe('removing a snapshot', () => {
   });
 
   it('refuses a protected one and touches nothing', async () => {
-    const { snapshots, disk } = setUp();
+    const { snapshots, disk } = openSnapshots();
     await snapshots.commit(documentOf(id));
     await snapshots.sidecars.setProtected(id, true);
     const before = [...disk.files.keys()];
@@ -215,7 +205,7 @@ describe('removing a snapshot', () => {
 
   it('removes the document first, so that one cut short at any point is no snapshot', async () => {
     for (let allowed = 0; allowed < 3; allowed += 1) {
-      const { snapshots, other, disk } = setUp();
+      const { snapshots, other, disk } = openSnapshots();
       await snapshots.commit(documentOf(id));
       await snapshots.sidecars.setNotes(id, 'x');
       await snapshots.sidecars.setLog(id, Buffer.from('y'));
@@ -233,7 +223,7 @@ describe('removing a snapshot', () => {
   });
 
   it('counts as done where only its directory stays, as it does on NFS while somebody reads', async () => {
-    const { snapshots, other, disk } = setUp();
+    const { snapshots, other, disk } = openSnapshots();
     await snapshots.commit(documentOf(id));
     disk.fault = (call, path) => {
       if (call === 'remove' && path === DIRECTORY) throw new VzvaultError('E_STORAGE_IO', 'Directory not empty');
@@ -244,75 +234,10 @@ describe('removing a snapshot', () => {
   });
 
   it('can remove a damaged one', async () => {
-    const { snapshots, disk } = setUp();
+    const { snapshots, disk } = openSnapshots();
     disk.makeDirectory(DIRECTORY);
     disk.files.set(`${DIRECTORY}/snapshot`, Buffer.from('rubbish'));
     await snapshots.remove(id);
     assert.deepEqual(await names(snapshots), []);
-  });
-});
-
-describe('the sidecars of a snapshot', () => {
-  it('keeps notes, replaces them, and removes them when they are empty', async () => {
-    const { snapshots, disk } = setUp();
-    await snapshots.commit(documentOf(id));
-    assert.equal(await snapshots.sidecars.notes(id), '');
-    await snapshots.sidecars.setNotes(id, 'eins');
-    await snapshots.sidecars.setNotes(id, 'zwei\n');
-    assert.equal(await snapshots.sidecars.notes(id), 'zwei\n');
-    await snapshots.sidecars.setNotes(id, '');
-    assert.equal(disk.files.has(`${DIRECTORY}/notes`), false);
-    await snapshots.sidecars.setNotes(id, '');
-  });
-
-  it('protects and unprotects, repeatedly', async () => {
-    const { snapshots } = setUp();
-    await snapshots.commit(documentOf(id));
-    for (const wanted of [true, true, false, false, true]) {
-      await snapshots.sidecars.setProtected(id, wanted);
-      assert.equal(await snapshots.sidecars.isProtected(id), wanted);
-    }
-  });
-
-  it('keeps a log, byte for byte', async () => {
-    const { snapshots } = setUp();
-    await snapshots.commit(documentOf(id));
-    assert.equal(await snapshots.sidecars.log(id), null);
-    const log = Buffer.from([...Buffer.from('INFO: done\n'), 0xff, 0x00, 0xc3, 0x0a]);
-    await snapshots.sidecars.setLog(id, log);
-    assert.deepEqual(await snapshots.sidecars.log(id), log);
-    assert.equal((await snapshots.get(id)).hasLog, true);
-  });
-
-  it('writes nothing beside a snapshot that does not exist', async () => {
-    const { snapshots, disk } = setUp();
-    const { sidecars } = snapshots;
-    for (const call of [
-      sidecars.setNotes(id, 'x'),
-      sidecars.setProtected(id, true),
-      sidecars.setLog(id, Buffer.from('x')),
-      sidecars.notes(id),
-      sidecars.isProtected(id),
-      sidecars.log(id),
-      sidecars.setVerifyState(id, { state: 'ok', checkedAtSeconds: SECOND, message: '' }),
-      sidecars.verifyState(id),
-    ]) {
-      await rejectsWith('E_SNAPSHOT_MISSING', call);
-    }
-    assert.equal(disk.files.size, 0);
-  });
-
-  it('leaves nothing beside a snapshot that was removed while it wrote', async () => {
-    const { snapshots, other, disk } = setUp();
-    await snapshots.commit(documentOf(id));
-    let isArmed = true;
-    disk.fault = async (call) => {
-      if (!isArmed || (call !== 'replace' && call !== 'putIfAbsent')) return;
-      isArmed = false;
-      await other.remove(id);
-    };
-    await rejectsWith('E_SNAPSHOT_MISSING', snapshots.sidecars.setProtected(id, true));
-    assert.deepEqual([...disk.files.keys()], []);
-    assert.equal(disk.directories.has(DIRECTORY), false);
   });
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { VzvaultError } from '../../../src/lib/errors.js';
 import { repositoryLimits } from '../../../src/lib/limits.js';
+import { RepositoryAccess } from '../../../src/repository/keys/repository-access.js';
 import { Snapshots, verifyStateOf } from '../../../src/repository/snapshots.js';
 import { decodeVerifyState, encodeVerifyState, type VerifyState } from '../../../src/repository/verify-state.js';
 import { rejectsWith, throwsWith } from '../../support/assertions.js';
@@ -18,7 +19,7 @@ const damaged: VerifyState = { state: 'damaged', checkedAtSeconds: SECOND, messa
 async function setUp(): Promise<{ disk: MemoryDisk; snapshots: Snapshots }> {
   const engine = new FakeEngine();
   engine.disk.makeDirectory('/r');
-  const snapshots = new Snapshots(engine.disk.open('/r'), engine, 'f'.repeat(32));
+  const snapshots = new Snapshots(engine.disk.open('/r'), RepositoryAccess.plain(engine), 'f'.repeat(32));
   await snapshots.commit(documentOf(id));
   return { disk: engine.disk, snapshots };
 }
@@ -44,6 +45,25 @@ describe('what verification found', () => {
       throwsWith('E_SNAPSHOT_DAMAGED', () => read(text));
     }
     assert.deepEqual(read('{"state":"ok","checkedAt":"2026-11-22T04:17:14Z","message":"","by":"x"}'), ok);
+  });
+
+  it('names the chunks that are missing, where they are not too many', () => {
+    const missing = Array.from(
+      { length: repositoryLimits.missingChunks },
+      (_, n) => `data:${String(n).padStart(64, '0')}`,
+    );
+    const few = { ...damaged, missing };
+    assert.deepEqual(decodeVerifyState(encodeVerifyState(few), id), few);
+    const many = encodeVerifyState({ ...damaged, missing: [...missing, `map-node:${'a'.repeat(64)}`] });
+    assert.equal((JSON.parse(many.toString()) as Record<string, unknown>)['missing'], 'many');
+    assert.deepEqual(decodeVerifyState(many, id), damaged);
+    assert.ok(encodeVerifyState({ ...few, message: '\u0001'.repeat(5_000) }).length < 40 * 1024);
+    throwsWith('E_SNAPSHOT_DAMAGED', () =>
+      decodeVerifyState(
+        Buffer.from('{"state":"damaged","checkedAt":"2026-11-22T04:17:14Z","message":"","missing":["x"]}'),
+        id,
+      ),
+    );
   });
 
   it('has a message that always fits', () => {

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
-import { beforeEach, describe, it, mock } from 'node:test';
+import { renameSync } from 'node:fs';
+import { beforeEach, describe, it, mock, type TestContext } from 'node:test';
 import { VzvaultError } from '../../../src/lib/errors.js';
 import { argumentLimits, storageLimits } from '../../../src/lib/limits.js';
 import { formatVolumeName } from '../../../src/lib/volume-name.js';
+import { plainKeyFile, writeKeyFile } from '../../../src/repository/keys/key-file.js';
+import { randomKey } from '../../../src/repository/keys/key-material.js';
+import { storageKeyFile } from '../../../src/repository/keys/storage-key.js';
 import { createRepository, openRepository, type Repository } from '../../../src/repository/repository.js';
 import { RepositoryPool } from '../../../src/storage/repository-pool.js';
 import { StorageHandlers } from '../../../src/storage/storage-handlers.js';
@@ -10,6 +14,7 @@ import { rejectsWith } from '../../support/assertions.js';
 import { documentOf, idOf, SECOND } from '../../support/documents.js';
 import { FakeEngine } from '../../support/fake-engine.js';
 import { ManualClock } from '../../support/manual-clock.js';
+import { cleanupsOf } from '../../support/temp.js';
 
 const storage = { id: 'nas', path: '/mnt/nas', isMountpoint: '' } as const;
 const volume = formatVolumeName(idOf(100));
@@ -26,6 +31,16 @@ describe('the storage handlers', () => {
     const repository = await openRepository(engine, { path });
     await work(repository);
     await repository.close();
+  }
+
+  /** Of a path without a repository; its key files lie in a directory of the test's. */
+  function encryptedSection(t: TestContext): { id: string; path: string; isMountpoint: string; encryptionKey: string } {
+    process.env['VZVAULT_KEY_DIR'] = cleanupsOf(t).directory();
+    t.after(() => {
+      delete process.env['VZVAULT_KEY_DIR'];
+    });
+    engine.disk.makeDirectory('/mnt/new');
+    return { id: 'nas', path: '/mnt/new', isMountpoint: '', encryptionKey: 'f'.repeat(32) };
   }
 
   beforeEach(async () => {
@@ -47,6 +62,52 @@ describe('the storage handlers', () => {
     await elsewhere(async ({ config }) => {
       assert.equal(config.chunkSizeBytes, 1_048_576);
     }, '/mnt/new');
+  });
+
+  it('make and join an encrypted one by the key file of the storage id', async (t) => {
+    const section = encryptedSection(t);
+    await rejectsWith('E_KEY_MISSING', handlers.create({ storage: section }));
+    await rejectsWith('E_REPOSITORY_MISSING', handlers.activate({ storage: section }));
+    const facts = { repositoryId: null, createdAtSeconds: 0 };
+    await writeKeyFile(storageKeyFile('nas'), plainKeyFile(randomKey(), facts));
+    const { created, repositoryId } = await handlers.create({ storage: section });
+    assert.equal(created, true);
+    assert.deepEqual(await handlers.create({ storage: section }), { created: false, repositoryId });
+    assert.deepEqual(await handlers.unlock({ storage: section }), { repositoryId });
+    // Another storage joins it: by its own key file only, and by the right one.
+    const second = { ...section, id: 'second' };
+    await rejectsWith('E_KEY_MISSING', handlers.create({ storage: second }));
+    await writeKeyFile(storageKeyFile('second'), plainKeyFile(randomKey(), facts));
+    await rejectsWith('E_KEY_WRONG', handlers.create({ storage: second }));
+    await rejectsWith('E_KEY_WRONG', handlers.unlock({ storage: second }));
+    const { encryptionKey, ...without } = { ...section, id: 'third' };
+    await rejectsWith('E_KEY_MISSING', handlers.create({ storage: without }));
+    assert.equal(encryptionKey.length, 32);
+    // Whatever the key: the storage can be activated, its backups can be listed.
+    await handlers.activate({ storage: second });
+    assert.deepEqual((await handlers.list({ storage: second })).backups, []);
+    // A plain one is refused where the storage has a key.
+    await rejectsWith('E_SUITE_MISMATCH', handlers.create({ storage: { ...section, path: storage.path } }));
+  });
+
+  it('list an encrypted repository with its key and, in less detail, without', async (t) => {
+    const section = encryptedSection(t);
+    const keyFile = storageKeyFile('nas');
+    await writeKeyFile(keyFile, plainKeyFile(randomKey(), { repositoryId: null, createdAtSeconds: 0 }));
+    await handlers.create({ storage: section });
+    const repository = await openRepository(engine, { path: section.path, unlocking: { keyFile } });
+    await repository.snapshots.commit(documentOf(idOf(100)));
+    const sizes = async (): Promise<number[]> =>
+      (await handlers.list({ storage: section })).backups.map(({ sizeBytes }) => sizeBytes);
+    assert.deepEqual(await sizes(), [541672]);
+    renameSync(keyFile, `${keyFile}.away`);
+    assert.deepEqual(await sizes(), [0], 'what was read with the key is not kept');
+    const [entry] = (await handlers.list({ storage: section })).backups;
+    assert.equal(entry?.verifyState, 'none');
+    await rejectsWith('E_KEY_MISSING', handlers.readConfig({ storage: section, volume, name: 'guest.conf' }));
+    renameSync(`${keyFile}.away`, keyFile);
+    assert.deepEqual(await sizes(), [541672]);
+    assert.ok((await handlers.readConfig({ storage: section, volume, name: 'guest.conf' })).contentBase64);
   });
 
   it('never make one while activating', async () => {

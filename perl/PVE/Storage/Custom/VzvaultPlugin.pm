@@ -20,7 +20,6 @@ use base qw(PVE::Storage::DirPlugin);
 use constant {
     API_MIN => 11, # Proxmox VE 8.4, the first with backup providers
     API_MAX => 15, # 12 to 15 ask nothing new of a storage for backups
-    MKDIR_SECONDS => 10,
 };
 
 # --- what we are ---
@@ -44,7 +43,7 @@ sub plugindata {
             { backup => 1 },
         ],
         features => { 'backup-provider' => 1 },
-        'sensitive-properties' => {},
+        'sensitive-properties' => { 'encryption-key' => 1 },
     };
 }
 
@@ -88,7 +87,7 @@ sub filesystem_path {
     my $backup = PVE::Vzvault::Volname::parse($volname)
         // return $class->SUPER::filesystem_path($scfg, $volname, $snapname);
 
-    my $base = _path($scfg);
+    my $base = PVE::Vzvault::Properties::path($scfg);
     my ($when) = $backup->{name} =~ m/-([0-9_]+-[0-9_]+\.vzv)\z/;
     my $path = "$base/vzvault/backup/$backup->{type}/$backup->{vmid}/$when";
     return wantarray ? ($path, $backup->{vmid}, 'backup') : $path;
@@ -227,7 +226,7 @@ sub activate_storage {
     # looking for mount points first, which the daemon has done.
     my $content = { ($scfg->{content} // {})->%* };
     delete $content->@{qw(backup none)};
-    my $others = { $scfg->%*, content => $content, path => _path($scfg) };
+    my $others = { $scfg->%*, content => $content, path => PVE::Vzvault::Properties::path($scfg) };
     PVE::Storage::Plugin::activate_storage($class, $storeid, $others, $cache) if $content->%*;
 
     return 1;
@@ -240,37 +239,38 @@ sub status {
     return ($status->@{qw(totalBytes availableBytes usedBytes)}, 1);
 }
 
-# Makes the repository, unless there is one. What has to be a mount point is never made here.
+# PVE writes to storage.cfg what is set in $scfg here, and shows to whoever adds the storage what is
+# answered.
 sub on_add_hook {
     my ($class, $storeid, $scfg, %sensitive) = @_;
 
-    # PVE writes it to storage.cfg.
-    $scfg->{'vzvault-instance'} //= PVE::Vzvault::Properties::random_instance();
-    return if $scfg->{disable} || !_is_on_this_node($scfg);
-
-    $class->check_connection($storeid, $scfg); # before anything is made
-    require PVE::Vzvault::Section;
-    if (PVE::Vzvault::Section::storage($storeid, $scfg)->{isMountpoint} eq '') {
-        my $path = _path($scfg);
-        my $mkdir = sub { $class->config_aware_base_mkdir($scfg, $path); return 1 };
-        PVE::Tools::run_fork_with_timeout(MKDIR_SECONDS, $mkdir)
-            or PVE::Vzvault::Error::raise('E_STORAGE_TIMEOUT', "cannot create $path");
-    }
-    _call($storeid, $scfg, 'storage.create');
-
-    return;
+    require PVE::Vzvault::Hooks;
+    return PVE::Vzvault::Hooks::added($class, $storeid, $scfg, \%sensitive);
 }
 
+# The form before API version 13, which tells the changes only.
 sub on_update_hook {
-    return; # path and chunk size are fixed, nothing else concerns the repository
+    my ($class, $storeid, $update, %sensitive) = @_;
+
+    return if !exists($sensitive{'encryption-key'});
+    my $scfg = PVE::Storage::storage_config(PVE::Storage::config(), $storeid);
+    return $class->on_update_hook_full($storeid, $scfg, $update, undef, \%sensitive);
 }
 
 sub on_update_hook_full {
-    return;
+    my ($class, $storeid, $scfg, $update, $delete, $sensitive) = @_;
+
+    require PVE::Vzvault::Hooks;
+    return PVE::Vzvault::Hooks::updated($storeid, $scfg, $update, $sensitive);
 }
 
-# PVE also calls this when adding a storage failed: backups outlive their storage.cfg section.
+# PVE also calls this when adding a storage failed: backups outlive their storage.cfg section, the
+# node's copy of their key does not.
 sub on_delete_hook {
+    my ($class, $storeid, $scfg) = @_;
+
+    require PVE::Vzvault::EncryptionKey;
+    PVE::Vzvault::EncryptionKey::remove($storeid);
     return;
 }
 
@@ -295,21 +295,6 @@ sub _call {
 
     require PVE::Vzvault::Backups;
     return PVE::Vzvault::Backups::call($storeid, $scfg, $method, %params);
-}
-
-# The storage's path, untainted; '' where it is none.
-sub _path {
-    my ($scfg) = @_;
-
-    my ($path) = ($scfg->{path} // '') =~ m!\A(/[-/a-zA-Z0-9_.@]+)\z!;
-    return $path // '';
-}
-
-sub _is_on_this_node {
-    my ($scfg) = @_;
-
-    return 1 if !$scfg->{nodes};
-    return $scfg->{nodes}->{ PVE::INotify::nodename() } ? 1 : 0;
 }
 
 1;
