@@ -7,10 +7,10 @@
 use strict;
 use warnings;
 
-use JSON ();
 use Test::More;
 
 use History;
+use Killed;
 use Leftovers;
 use Meanwhile;
 use Node;
@@ -64,33 +64,6 @@ sub next_backup {
     unlike($output, qr/^(?:WARN|ERROR)/m, "after $name: without a complaint") if $name !~ m/vzdump/;
     nothing_left("after $name", $daemon_killed);
     $history->check("after $name");
-    return;
-}
-
-# Kills processes of vzdump, and then what PVE started for the mechanism file-handle, which would keep
-# vzdump's output open for ever.
-sub kill_vzdump {
-    kill('KILL', @_);
-    sleep(1);
-    for my $mount (slurp('/proc/mounts') =~ m!^\S+ (/run/qemu-server/\S+) fuse!mg) {
-        system('/bin/umount', '-l', $mount);
-    }
-    while (my $pid = process(qr!\A\S*(?:nbdfuse|nbdinfo) !)) {
-        kill('KILL', $pid);
-        sleep(1);
-    }
-    return;
-}
-
-# PVE's lock of the guest, and what QEMU has of a backup whose vzdump is gone: what an administrator
-# does.
-sub tidy_up {
-    is((qm('unlock', 100))[1], 0, 'qm unlock');
-    PVE::QemuServer::Monitor::mon_cmd(100, 'nbd-server-stop');
-    PVE::QemuServer::Monitor::mon_cmd(100, 'backup-access-teardown',
-        'target-id' => 'snapshot-access:vault', success => JSON::false());
-    my @directories = (glob('/run/qemu-server/100.backup-access.*'), glob('/var/tmp/vzdumptmp*'));
-    system('/bin/rm', '-rf', map { m/(.+)/ } @directories) == 0 or die "rm failed\n";
     return;
 }
 

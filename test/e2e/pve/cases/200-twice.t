@@ -43,7 +43,7 @@ sub second_backup {
     }, 1);
     guest_writes('scsi0', 4 * $MiB, 24 * $MiB);
     my $name = @locks ? join(' and ', @locks) . ' lock taken away' : 'all locks in place';
-    my ($output) = $history->backup(name => $name, args => ['--bwlimit', '2048'],
+    my ($output) = $history->backup(name => $name, args => ['--bwlimit', '768'],
         modes => incremental('scsi0'));
     waitpid($second, 0);
     my $text = slurp($said);

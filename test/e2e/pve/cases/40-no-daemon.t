@@ -48,11 +48,10 @@ one_line_error($output, $CODE, 'with one line');
 isnt($code, 0, 'qmrestore fails');
 like($output, qr/^cannot connect to [^\n]*\($CODE: /m, 'with a line');
 is((pvesm('remove', 'vault'))[1], 0, 'the storage can still be removed');
-storage_cfg("vzvault: vault\n\tpath /var/lib/vault\n\tcontent backup\n\tvzvault-vm-mechanism "
-    . mechanism() . "\n");
 
 # killed in the middle of a backup
 start_daemon();
+add_vault('vault', '/var/lib/vault');
 my $is_read = sub { is_being_read(100) };
 my $killer = once($is_read, sub { kill('KILL', daemon_pid()) }, 1);
 ($output, $code) = vzdump(100, '--storage', 'vault', @fleecing, '--bwlimit', '4096');

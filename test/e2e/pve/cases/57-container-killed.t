@@ -87,6 +87,8 @@ for my $how (['tar', \&stop_daemon], ['directory', \&stop_daemon], ['tar', \&res
     ok(!daemon_is_alive(), "$mechanism: it was killed");
     stop_daemon();
     start_daemon();
+    # What the restore read by was that of a process which is gone: it stays until the next collection.
+    is((vzvault('gc', 'vault', '--grace', '0'))[1], 0, "$mechanism: a collection");
     nothing_left("$mechanism: in the end");
 }
 finish();

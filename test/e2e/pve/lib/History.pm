@@ -207,7 +207,7 @@ sub _differences {
         }
     }
     system('/bin/umount', $mount) == 0 or push @wrong, 'cannot unmount';
-    wait_until(10, sub { !process(qr!\A\S*vzvault-fuse !) });
+    wait_until(10, sub { !process(qr!\A\S*(?:vzvault-fuse|node \S+/cli\.js keep-session) !) });
 
     return @wrong;
 }

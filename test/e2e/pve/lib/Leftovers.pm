@@ -13,16 +13,19 @@ use Node;
 
 our @EXPORT = qw(nothing_left);
 
-# One test: no mount, process, fleecing image, socket, temporary directory or lock is left, in QEMU,
-# on the node and in the daemon. What ends by itself gets time for it. Files that a daemon had begun
-# when it was killed lie in the repository's tmp/, where they count as absent: $killed says that
-# there can be some.
+# One test: no mount, process, fleecing image, socket, temporary directory, session or lock is left,
+# in QEMU, on the node, in the daemon and in the repository. What ends by itself gets time for it. Files
+# that a daemon had begun when it was killed lie in the repository's tmp/, where they count as absent, and
+# its sessions stay until the next collection: $killed says that there can be some.
 sub nothing_left {
     my ($name, $killed) = @_;
 
-    my $left = sub { grep { !$killed || !m!/vzvault/tmp/! } _left() };
-    wait_until(15, sub { !$left->() });
-    my @left = $left->();
+    # Looked at once more, the daemon could just have accepted the connection that waited for its start.
+    my @left;
+    wait_until(15, sub {
+        @left = grep { !$killed || !m!/vzvault/(?:tmp|sessions)/! } _left();
+        return !@left;
+    });
     return ok(!@left, "$name: nothing is left") || diag(join("\n", @left));
 }
 
@@ -35,7 +38,7 @@ sub _files {
         /var/lib/*/images/*/*fleece* /run/qemu-server/*backup-access* /run/qemu-server/*harness-access*
         /var/tmp/vzdumptmp* /run/vzvault/mounts/* /run/vzvault/*.new /run/vzvault/*/*.new
         /run/vzvault/*/*/*.new
-        /var/lib/vault*/vzvault/tmp/*
+        /var/lib/vault*/vzvault/tmp/* /var/lib/vault*/vzvault/sessions/*
     );
     return map { glob($_) } @globs;
 }
@@ -49,7 +52,7 @@ sub _processes {
     for my $file (glob('/proc/[0-9]*/cmdline')) {
         my $line = (eval { slurp($file) } // next) =~ tr/\0/ /r;
         push @left, $line if $line =~ m!^\S*(?:vzvault-fuse|nbdfuse|nbdinfo|nbdcopy|qmrestore)(?: |$)!;
-        push @left, $line if $line =~ m!/bin/vzdump !;
+        push @left, $line if $line =~ m!/bin/vzdump |\A\S*node \S+/cli\.js keep-session !;
     }
     return @left;
 }
@@ -64,7 +67,9 @@ sub _descriptors {
     my %flags = reverse slurp('/proc/net/unix') =~ m/^\S+ \S+ \S+ (\S+) \S+ \S+ +(\d+)/mg;
     for my $inode (map { m/\Asocket:\[(\d+)\]\z/ } @open) {
         my $flags = $flags{$inode} // next;
-        push @left, "connection $inode of the daemon" if $flags ne '00010000'; # listens
+        next if $flags eq '00010000'; # listens
+        my ($ends) = grep { m/ \Q$inode\E / } split(/\n/, `/usr/bin/ss -xpHn`);
+        push @left, "connection $inode of the daemon: " . ($ends // 'gone meanwhile') =~ s/\s+/ /gr;
     }
     return @left;
 }

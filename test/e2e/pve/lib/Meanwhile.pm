@@ -57,11 +57,14 @@ sub worker {
     return process(qr/\Atask UPID:[^:]+:(?:[^:]+:){3}$type:/);
 }
 
-# Whether the disks of this VM are being backed up.
+# Whether the disks of this VM are being backed up: QEMU hands them out, or the daemon has got a file.
 sub is_being_read {
     my ($vmid) = @_;
 
-    return grep { -S $_ } glob("/run/qemu-server/$vmid.backup-access.*/*");
+    my $directory = "/run/qemu-server/$vmid.backup-access.";
+    return grep { -S $_ } glob("$directory*/*") if mechanism() eq 'nbd';
+    my $pid = daemon_pid() // return;
+    return grep { m/\A\Q$directory\E/ } map { readlink($_) // () } glob("/proc/$pid/fd/*");
 }
 
 # Waits until both nodes of a case have come to this point; see `run`.

@@ -192,7 +192,24 @@ sub _printable {
     return $output;
 }
 
-sub pvesm { return _run('/usr/bin/perl', '-MPVEHarness', "$PVE/pve-storage/src/bin/pvesm", @_) }
+sub _pvesm { return _run('/usr/bin/perl', '-MPVEHarness', "$PVE/pve-storage/src/bin/pvesm", @_) }
+
+# With VAULT_ENCRYPTED in the environment storages of ours are encrypted, so that a case can be run so.
+sub pvesm {
+    my (@args) = @_;
+
+    return _pvesm(@args) if !$ENV{VAULT_ENCRYPTED} || "@args[0, 1]" ne 'add vzvault';
+
+    # One key for all repositories of a case: a storage can lead from one to another, and two nodes
+    # can have the same.
+    my ($shared) = $ENV{NODES_SHARED} =~ m/\A(.+)\z/;
+    my $key = "$shared/key";
+    my @result = _pvesm(@args, '--encryption-key', -e $key ? $key : 'autogen');
+    my $file = "/etc/pve/priv/storage/$args[2].enc";
+    spew($key, slurp($file)) if !-e $key && -e $file;
+    return wantarray ? @result : $result[0];
+}
+
 sub vzdump { return _run('/usr/bin/perl', '-T', '-MPVEHarness', "$PVE/pve-manager/bin/vzdump", @_) }
 
 sub qmrestore {
