@@ -79,7 +79,7 @@ Napi::Value salvage(const Napi::CallbackInfo& info) {
         for (const Id& pack : packs) {
           const auto progress = [&](std::uint64_t bytes) { call.job->copy.processed_bytes += bytes; };
           const Result<SalvageResult> one =
-              salvage_pack(*store.dir, *store.index, store.keys, pack, *call.on->chunks, progress, call.job->cancel);
+              salvage_pack(store.dir, store.index, store.keys, pack, *call.on->chunks, progress, call.job->cancel);
           if (!one.ok()) return one.status();
           all.chunks += one->chunks;
           all.lost += one->lost;

@@ -102,7 +102,7 @@ export interface MapVerification {
 
 /** What became of the chunks of damaged packs. */
 export interface Salvage {
-  /** Decoded and checked; stored anew unless another pack has them. */
+  /** Decoded and checked, in the pack or in another that has them; stored anew unless a pack that is not excluded has them. */
   readonly chunks: number;
   /** Not readable any more. */
   readonly lost: number;

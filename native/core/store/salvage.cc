@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/store/chunk_reader.h"
 #include "core/store/pack_reader.h"
 
 namespace vzv {
@@ -33,45 +34,76 @@ std::vector<NumberedEntry> indexed_entries(const Index& index, const Id& pack) {
 
 bool is_about_the_chunk(Code code) { return code == Code::E_CHUNK_DAMAGED || code == Code::E_STORAGE_IO; }
 
+bool is_missing(Code code) { return code == Code::E_CHUNK_MISSING || code == Code::E_PACK_DAMAGED; }
+
+// What of the pack is to be salvaged, and what it is salvaged with.
+class Salvage {
+ public:
+  Salvage(const std::shared_ptr<RepositoryDir>& dir, const std::shared_ptr<Index>& index, const RepositoryKeysPtr& keys,
+          ChunkWriter& writer)
+      : others_(dir, index, 0, keys), writer_(writer) {}
+
+  // `pack` is null where nothing in it can be read.
+  Status chunk(PackReader* pack, const NumberedEntry& numbered) {
+    const auto& [ordinal, entry] = numbered;
+    if (pack != nullptr) {
+      plain_.resize(entry.plain_bytes);
+      const Status read = pack->read_chunk(entry, ordinal, plain_);
+      if (read.ok()) return put(entry, plain_);
+      if (!is_about_the_chunk(read.code())) return read;
+    }
+    // Another pack may have it, also one that is about to be deleted since this one was taken to be whole.
+    const Result<ChunkReader::Chunk> other = others_.read(entry.id, entry.type);
+    if (other.ok()) return put(entry, **other);
+    if (!is_about_the_chunk(other.status().code()) && !is_missing(other.status().code())) return other.status();
+    ++result_.lost;
+    return {};
+  }
+
+  const SalvageResult& result() const { return result_; }
+
+ private:
+  Status put(const PackEntry& entry, ByteSpan plain) {
+    VZV_TRY(writer_.put(entry.type, entry.id, plain).status());
+    ++result_.chunks;
+    return {};
+  }
+
+  ChunkReader others_;
+  ChunkWriter& writer_;
+  SalvageResult result_;
+  Bytes plain_;
+};
+
 }  // namespace
 
-Result<SalvageResult> salvage_pack(RepositoryDir& dir, const Index& index, const RepositoryKeysPtr& keys,
-                                   const Id& pack, ChunkWriter& writer,
+Result<SalvageResult> salvage_pack(const std::shared_ptr<RepositoryDir>& dir, const std::shared_ptr<Index>& index,
+                                   const RepositoryKeysPtr& keys, const Id& pack, ChunkWriter& writer,
                                    const std::function<void(std::uint64_t bytes)>& progress,
                                    const CancelToken& cancel) {
-  const Result<std::shared_ptr<PackReader>> reader = PackReader::open(dir, pack, keys);
-  const Status readable = reader.ok() ? (*reader)->readable() : reader.status();
+  const Result<std::shared_ptr<PackReader>> opened = PackReader::open(*dir, pack, keys);
+  const Status readable = opened.ok() ? (*opened)->readable() : opened.status();
   const Code code = readable.code();
-  if (code == Code::E_PACK_DAMAGED || code == Code::E_SUITE_MISMATCH) {
-    return SalvageResult{0, indexed_entries(index, pack).size()};
-  }
-  VZV_TRY(readable);
+  const bool is_broken = code == Code::E_PACK_DAMAGED || code == Code::E_SUITE_MISMATCH;
+  if (!is_broken) VZV_TRY(readable);
+  PackReader* reader = is_broken ? nullptr : opened->get();
 
   std::vector<NumberedEntry> entries;
-  if (const Result<std::vector<PackEntry>> table = (*reader)->table(); table.ok()) {
+  const Result<std::vector<PackEntry>> table = is_broken ? readable : reader->table();
+  if (table.ok()) {
     std::uint32_t ordinal = 0;
     for (const PackEntry& entry : *table) entries.push_back({ordinal++, entry});
   } else {
-    entries = indexed_entries(index, pack);
+    entries = indexed_entries(*index, pack);
   }
 
-  SalvageResult result;
-  Bytes plain;
-  for (const auto& [ordinal, entry] : entries) {
+  Salvage salvage(dir, index, keys, writer);
+  for (const NumberedEntry& numbered : entries) {
     VZV_TRY(cancel.status());
-    plain.resize(entry.plain_bytes);
-    const Status read = (*reader)->read_chunk(entry, ordinal, plain);
-    if (read.ok()) {
-      VZV_TRY(writer.put(entry.type, entry.id, plain).status());
-      ++result.chunks;
-    } else if (is_about_the_chunk(read.code())) {
-      ++result.lost;
-    } else {
-      return read;
-    }
-    if (progress) progress(entry.stored_bytes);
+    VZV_TRY(salvage.chunk(reader, numbered));
+    if (progress) progress(numbered.second.stored_bytes);
   }
-  return result;
+  return salvage.result();
 }
 
 }  // namespace vzv

@@ -24,7 +24,7 @@ SalvageResult salvage(const Store& store, const Id& pack) {
   const std::shared_ptr<Index> index = store.index();
   const auto writer =
       must(ChunkWriter::create(store.dir(), index, {.keys = store.keys, .session = "salvage", .excluded = {pack}}));
-  const SalvageResult result = must(salvage_pack(*store.dir(), *index, store.keys, pack, *writer, nullptr, cancel));
+  const SalvageResult result = must(salvage_pack(store.dir(), index, store.keys, pack, *writer, nullptr, cancel));
   must(writer->flush());
   return result;
 }
@@ -69,7 +69,7 @@ TEST_CASE("nothing is left of a pack whose header is damaged, and a key is asked
   const CancelToken cancel;
   const std::shared_ptr<Index> index = store.index();
   const auto writer = store.writer({.excluded = {pack}});
-  CHECK(salvage_pack(*store.dir(), *index, nullptr, pack, *writer, nullptr, cancel).status().code() ==
+  CHECK(salvage_pack(store.dir(), index, nullptr, pack, *writer, nullptr, cancel).status().code() ==
         Code::E_KEY_MISSING);
   flip(store.file(pack_name(pack)), 1);
   const SalvageResult result = salvage(store, pack);
@@ -92,6 +92,39 @@ TEST_CASE("a chunk that another pack has is not stored once more") {
   std::filesystem::remove(store.file(pack_name(first)));
   CHECK(readable(store, random_chunk(1)));
   CHECK(readable(store, random_chunk(2)));
+}
+
+TEST_CASE("what a damaged pack has lost is taken from another pack that has it") {
+  Store store;
+  SUBCASE("not encrypted") {}
+  SUBCASE("encrypted") { store.keys = keys_of(3); }
+  const TestChunk one = sealed_chunk(store.keys, random_chunk(1));
+  const TestChunk two = sealed_chunk(store.keys, random_chunk(2));
+  store.put_all({one, two});
+  const Id first = store.packs()[0];
+  const auto writer = store.writer({.excluded = {first}});
+  must(writer->put(ChunkType::kData, one.id, one.bytes));
+  must(writer->flush());
+  const std::vector<Id> both = store.packs();
+  REQUIRE(both.size() == 2);
+  const Id second = both[0] == first ? both[1] : both[0];
+  std::uint64_t lost = 0;
+  SUBCASE("a chunk of it") { flip(store.file(pack_name(first)), 48 + 10); }
+  SUBCASE("all of it") {
+    flip(store.file(pack_name(first)), 1);
+    lost = 1;
+  }
+  const CancelToken cancel;
+  const std::shared_ptr<Index> index = store.index();
+  const auto mending = store.writer({.excluded = both});
+  const SalvageResult result = must(salvage_pack(store.dir(), index, store.keys, first, *mending, nullptr, cancel));
+  must(mending->flush());
+  CHECK(result.chunks == 2 - lost);
+  CHECK(result.lost == lost);
+  std::filesystem::remove(store.file(pack_name(first)));
+  std::filesystem::remove(store.file(pack_name(second)));
+  CHECK(readable(store, one));
+  CHECK(readable(store, two) == (lost == 0));
 }
 
 TEST_CASE("an index that is gone is made anew from the packs' tables, without a key") {

@@ -1,7 +1,6 @@
 /** What the engine's chunk store finds out for verifications, in the simulation. */
 import type { ChunkStore, Damage, VerifyResult } from '../../../src/engine/types.js';
-import { toVzvaultError } from '../../../src/lib/errors.js';
-import { badChunks, decodePack, packPath, type SimChunk } from './chunk-files.js';
+import { badChunks, decodePack, packPath } from './chunk-files.js';
 import type { SimIndex } from './chunk-index.js';
 import type { SimDisk } from './directory.js';
 import type { SimProcess } from './world.js';
@@ -37,7 +36,7 @@ export async function verifyPacks(
 export async function unreadableBelow(index: SimIndex, rootId: string): ReturnType<ChunkStore['verifyVolume']> {
   const unreadable: string[] = [];
   const walk = async (id: string, level: number): Promise<void> => {
-    const chunk = await readOrNull(index, id);
+    const chunk = await index.readOrNull(id);
     if (chunk === null) unreadable.push(`${level < 0 ? 'data' : 'map-node'}:${id}`);
     for (const child of new Set(chunk?.children ?? [])) await walk(child, level - 1);
   };
@@ -51,14 +50,7 @@ export async function unreadableOf(index: SimIndex, chunks: readonly string[]): 
   const unreadable: string[] = [];
   await index.refresh();
   for (const chunk of chunks) {
-    if ((await readOrNull(index, chunk.replace(/^.*:/, ''))) === null) unreadable.push(chunk);
+    if ((await index.readOrNull(chunk.replace(/^.*:/, ''))) === null) unreadable.push(chunk);
   }
   return unreadable;
-}
-
-async function readOrNull(index: SimIndex, id: string): Promise<SimChunk | null> {
-  return await index.read(id).catch((thrown: unknown) => {
-    if (toVzvaultError(thrown).code === 'E_CHUNK_MISSING') return null;
-    throw thrown;
-  });
 }

@@ -1,5 +1,5 @@
 /** One process's view of which chunk lies where: loaded from the segments and packs that its node sees. */
-import { VzvaultError } from '../../../src/lib/errors.js';
+import { toVzvaultError, VzvaultError } from '../../../src/lib/errors.js';
 import { decodeSegment, packPath, soundChunk, type SimChunk, type SimSegment } from './chunk-files.js';
 import type { SimDisk } from './directory.js';
 import type { SimProcess } from './world.js';
@@ -46,6 +46,14 @@ export class SimIndex {
   /** Reads a chunk; looks for it anew once where it is not where it was. E_CHUNK_MISSING. */
   async read(id: string): Promise<SimChunk> {
     return (await this.#readOnce(id)) ?? (await this.#readAnew(id));
+  }
+
+  /** The same; null where it is missing. */
+  async readOrNull(id: string): Promise<SimChunk | null> {
+    return await this.read(id).catch((thrown: unknown) => {
+      if (toVzvaultError(thrown).code === 'E_CHUNK_MISSING') return null;
+      throw thrown;
+    });
   }
 
   async #readAnew(id: string): Promise<SimChunk> {

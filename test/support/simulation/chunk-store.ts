@@ -168,7 +168,7 @@ class SimWriter {
       const { chunks, isBroken } = decodePack(bytes);
       const ids = isBroken === true ? index.chunksIn(pack) : chunks.map(({ id }) => id);
       for (const id of ids) {
-        const chunk = soundChunk(bytes, id);
+        const chunk = soundChunk(bytes, id) ?? (await index.readOrNull(id));
         if (chunk !== null) await this.#put(chunk);
         sum[chunk === null ? 'lost' : 'chunks'] += 1;
       }

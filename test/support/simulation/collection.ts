@@ -54,7 +54,7 @@ export class SimCollection implements Collection {
     for (let at = 0; at < moved.length; at += PACK_CHUNKS) {
       const chunks: SimChunk[] = [];
       for (const id of moved.slice(at, at + PACK_CHUNKS)) {
-        const chunk = await index.read(id).catch(nullWhereMissing);
+        const chunk = await index.readOrNull(id);
         if (chunk !== null) chunks.push(chunk);
       }
       if (chunks.length === 0) continue;
@@ -122,10 +122,4 @@ export class SimCollection implements Collection {
     // Not before: where a child could not be read, another attempt has to come here again.
     this.#walked.add(id);
   }
-}
-
-/** What cannot be read is left where it is. */
-function nullWhereMissing(thrown: unknown): null {
-  if (toVzvaultError(thrown).code === 'E_CHUNK_MISSING') return null;
-  throw thrown;
 }
