@@ -8,7 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { assertSameTrees, describeTree, type TreeDescription } from '../../support/archives.js';
 import { makeImage } from '../../support/images.js';
 import { ContainerNode, type ContainerBackup } from '../../support/model-container.js';
-import { makeSampleTree } from '../../support/sample-tree.js';
+import { backUpSampleTwice } from '../../support/sample-backups.js';
 import { Cleanups, mountPointsBelow, unmountAllBelow } from '../../support/temp.js';
 import { vzvaultProgram } from '../../support/vzvault.js';
 
@@ -42,13 +42,7 @@ describe("an administrator with a container's backup", () => {
   before(async () => {
     node = await ContainerNode.start(cleanups);
     environment = { ...process.env, VZVAULT_CACHE_DIR: join(node.directory, 'cli-cache') };
-    // A privileged container: its files have the same ids on the host, so that trees can be compared as they are.
-    root = node.newRoot(null);
-    makeSampleTree(root);
-    expected = describeTree(root);
-    first = await node.backUp(root, { idMap: null });
-    writeFileSync(join(root, 'etc/hostname'), 'renamed\n');
-    await node.backUp(root, { idMap: null });
+    ({ root, expected, first } = await backUpSampleTwice(node));
     cleanups.add(() => {
       unmountAllBelow(node.directory);
     });

@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { assertSameTrees, describeTree, type TreeDescription } from '../../support/archives.js';
 import { ContainerNode, type ContainerBackup } from '../../support/model-container.js';
-import { makeSampleTree } from '../../support/sample-tree.js';
+import { backUpSampleTwice } from '../../support/sample-backups.js';
 import { Cleanups, unmountAllBelow } from '../../support/temp.js';
 
 const LATEST = 'lxc/101@latest';
@@ -29,13 +29,7 @@ describe("a mount of a container's backup", () => {
 
   before(async () => {
     node = await ContainerNode.start(cleanups);
-    // A privileged container: its files have the same ids on the host, so that trees can be compared as they are.
-    const root = node.newRoot(null);
-    makeSampleTree(root);
-    expected = describeTree(root);
-    first = await node.backUp(root, { idMap: null });
-    writeFileSync(join(root, 'etc/hostname'), 'renamed\n');
-    await node.backUp(root, { idMap: null });
+    ({ expected, first } = await backUpSampleTwice(node));
     cleanups.add(() => {
       unmountAllBelow(node.directory);
     });
