@@ -84,11 +84,7 @@ function startKeeper(args: readonly string[]): void {
 
 /** Settles some time after the signal, for what does not settle by itself. */
 async function givenUp(signal: AbortSignal): Promise<typeof EXIT.interrupted> {
-  await new Promise<void>((settle) => {
-    signal.addEventListener('abort', () => {
-      settle();
-    });
-  });
+  await withSignal(new Promise(() => undefined), signal).catch(() => undefined);
   await pause(CLEANUP_MS);
   terminal.err('vzvault: the storage does not answer; unfinished files may be left in its tmp/\n');
   return EXIT.interrupted;

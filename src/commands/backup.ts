@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { readFile } from 'node:fs/promises';
 import type { VolumeProgress } from '../engine/types.js';
 import { abortReason, pause } from '../lib/deadline.js';
-import { toVzvaultError, VzvaultError } from '../lib/errors.js';
+import { hasCode, toVzvaultError, VzvaultError } from '../lib/errors.js';
 import { formatSnapshotId, type Guest } from '../lib/guest.js';
 import { argumentLimits, sessionLimits } from '../lib/limits.js';
 import { formatBytes, formatDuration, formatRate } from '../lib/units.js';
@@ -145,7 +145,7 @@ async function begin(context: CommandContext, repository: Repository, options: O
         bandwidthLimitBytesPerSecond: options.limit ?? 0,
       });
     } catch (error) {
-      const isTaken = error instanceof VzvaultError && error.code === 'E_NAME_TAKEN';
+      const isTaken = hasCode(error, 'E_NAME_TAKEN');
       if (!isTaken || options.time !== undefined || attempt === TIME_ATTEMPTS) throw error;
       await pause(1000, signal);
       if (signal.aborted) throw abortReason(signal);

@@ -3,25 +3,25 @@
 import type { Command } from 'commander';
 import { collectionLimits } from '../lib/limits.js';
 import { formatBytes, formatDuration } from '../lib/units.js';
-import { DEFAULT_COLLECTION_ZSTD_LEVEL, DEFAULT_PACK_CHOICE } from '../repository/collection/collector-defaults.js';
+import { DEFAULT_COLLECTION } from '../repository/collection/collector-defaults.js';
 import { assessGarbage, collectGarbage, type CollectionReport } from '../repository/collection/collector.js';
 import type { CollectorOptions } from '../repository/collection/collector-context.js';
 import { Sightings } from '../repository/collection/sightings.js';
 import { integerArgument, sizeArgument } from './arguments.js';
 import { EXIT, printJson, printLine, type Action, type CommandContext } from './context.js';
+import { graceMsOf, graceOption, type GraceOptions } from './grace-option.js';
 import { runs } from './run.js';
 import { printable } from './table.js';
 import { withRepository } from './with-repository.js';
 
-interface Options {
+interface Options extends GraceOptions {
   readonly dryRun?: boolean;
   readonly limit?: number;
-  readonly grace?: number;
   readonly fenceAfter?: number;
   readonly json?: boolean;
 }
 
-const DAY_SECONDS = 24 * 60 * 60;
+const MONTH_SECONDS = 30 * 24 * 60 * 60;
 
 export function registerGc(program: Command, context: CommandContext): void {
   program
@@ -34,15 +34,11 @@ export function registerGc(program: Command, context: CommandContext): void {
     .argument('<store>', 'storage id, path of a storage, or the repository itself')
     .option('--dry-run', 'only say what would be freed')
     .option('--limit <size>', 'read at most so many bytes a second', sizeArgument)
-    .option(
-      '--grace <seconds>',
-      `how old the storage may show a directory (default: ${collectionLimits.graceMs / 1000})`,
-      integerArgument(0, DAY_SECONDS),
-    )
+    .addOption(graceOption())
     .option(
       '--fence-after <seconds>',
       `give up sessions that were silent for so long (default: ${collectionLimits.fenceAfterMs / 1000})`,
-      integerArgument(1, 30 * DAY_SECONDS),
+      integerArgument(1, MONTH_SECONDS),
     )
     .option('--json', 'print the result as JSON')
     .addHelpText(
@@ -80,14 +76,12 @@ async function gc(context: CommandContext, [store = '']: readonly string[], opti
 }
 
 function collectorOptions({ clock, sharing, signal, terminal }: CommandContext, options: Options): CollectorOptions {
-  const { grace, fenceAfter, limit = 0 } = options;
+  const { fenceAfter, limit = 0 } = options;
   return {
-    ...{ sharing, signal, sightings: new Sightings(clock), packChoice: DEFAULT_PACK_CHOICE },
-    graceMs: grace === undefined ? collectionLimits.graceMs : grace * 1000,
-    fenceAfterMs: fenceAfter === undefined ? collectionLimits.fenceAfterMs : fenceAfter * 1000,
-    pollMs: collectionLimits.pollMs,
+    ...DEFAULT_COLLECTION,
+    ...{ sharing, signal, sightings: new Sightings(clock), graceMs: graceMsOf(options) },
+    ...(fenceAfter !== undefined && { fenceAfterMs: fenceAfter * 1000 }),
     bandwidthLimitBytesPerSecond: limit,
-    zstdLevel: DEFAULT_COLLECTION_ZSTD_LEVEL,
     report: (line) => {
       terminal.err(`${printable(line)}\n`);
     },

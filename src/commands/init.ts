@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { resolve } from 'node:path';
 import { VzvaultError } from '../lib/errors.js';
 import { formatBytes } from '../lib/units.js';
-import { keyInFile, plainKeyFile, readKeyFile, writeKeyFile } from '../repository/keys/key-file.js';
+import { findKeyFile, keyInFile, plainKeyFile, writeKeyFile } from '../repository/keys/key-file.js';
 import { randomKey, wipe } from '../repository/keys/key-material.js';
 import { createRepository } from '../repository/repository.js';
 import { chunkSizeArgument } from './arguments.js';
@@ -93,10 +93,7 @@ async function keyOf(context: CommandContext, wanted: string | undefined): Promi
   if (file === undefined) {
     throw new VzvaultError('E_ARGUMENT_INVALID', 'say with --key-file or VZVAULT_KEY_FILE where the new key shall be');
   }
-  const found = await readKeyFile(file).catch((error: unknown) => {
-    if (error instanceof VzvaultError && error.code === 'E_KEY_MISSING') return null;
-    throw error;
-  });
+  const found = await findKeyFile(file);
   if (found !== null) {
     const bytes = await keyInFile(found, file, askPassphrase(context));
     return { bytes, file, isNew: false };

@@ -2,12 +2,13 @@
 
 import type { Command } from 'commander';
 import { VzvaultError } from '../lib/errors.js';
-import { keyInFile, plainKeyFile, readKeyFile, sealKeyFile, writeKeyFile } from '../repository/keys/key-file.js';
+import { findKeyFile, keyInFile, plainKeyFile } from '../repository/keys/key-file.js';
 import { randomKey, wipe } from '../repository/keys/key-material.js';
 import type { Repository } from '../repository/repository.js';
 import { EXIT, printJson, printLine, type Action, type CommandContext } from './context.js';
 import { secretOf } from './key-secret.js';
 import { runs } from './run.js';
+import { saveKeyFile } from './save-key-file.js';
 import { askPassphrase, newPassphrase } from './unlocking.js';
 import { withRepository } from './with-repository.js';
 
@@ -89,19 +90,8 @@ async function addKey(
 }
 
 async function existingKey(context: CommandContext, path: string): Promise<Buffer | null> {
-  try {
-    return await keyInFile(await readKeyFile(path), path, askPassphrase(context));
-  } catch (error) {
-    if (error instanceof VzvaultError && error.code === 'E_KEY_MISSING' && !(await isThere(path))) return null;
-    throw error;
-  }
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return await readKeyFile(path).then(
-    () => true,
-    () => false,
-  );
+  const file = await findKeyFile(path);
+  return file === null ? null : await keyInFile(file, path, askPassphrase(context));
 }
 
 /** On disk before the repository knows the key. */
@@ -114,8 +104,6 @@ async function makeKeyFile(
   const key = randomKey();
   const { repositoryId } = config;
   const plain = plainKeyFile(key, { repositoryId, createdAtSeconds: context.clock.nowSeconds() });
-  const passphrase = options.sealed === true ? await newPassphrase(context, options.newPassphraseFile) : null;
-  await writeKeyFile(path, passphrase === null ? plain : await sealKeyFile(plain, key, passphrase));
-  wipe(passphrase);
+  await saveKeyFile(context, path, plain, { ...options, isSealed: options.sealed === true });
   return key;
 }

@@ -2,11 +2,12 @@
 
 import type { Command } from 'commander';
 import { VzvaultError } from '../lib/errors.js';
-import { keyInFile, readKeyFile, sealKeyFile, writeKeyFile } from '../repository/keys/key-file.js';
+import { keyInFile, readKeyFile } from '../repository/keys/key-file.js';
 import { wipe } from '../repository/keys/key-material.js';
 import { EXIT, printLine, type Action, type CommandContext } from './context.js';
 import { secretOf } from './key-secret.js';
 import { runs } from './run.js';
+import { saveKeyFile } from './save-key-file.js';
 import { askPassphrase, newPassphrase } from './unlocking.js';
 import { withRepository } from './with-repository.js';
 
@@ -84,11 +85,7 @@ async function changeKeyFile(context: CommandContext, store: string, path: strin
   try {
     await withRepository(known, store, async (repository) => secretOf(repository));
     const plain = { ...file, key: { kind: 'plain', bytes: key } } as const;
-    const passphrase = options.none === true ? null : await newPassphrase(context, options.newPassphraseFile);
-    await writeKeyFile(path, passphrase === null ? plain : await sealKeyFile(plain, key, passphrase), {
-      replace: true,
-    });
-    wipe(passphrase);
+    await saveKeyFile(context, path, plain, { ...options, isSealed: options.none !== true, replace: true });
   } finally {
     wipe(key, old);
   }

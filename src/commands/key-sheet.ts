@@ -4,14 +4,15 @@ import type { Command } from 'commander';
 import { readFile } from 'node:fs/promises';
 import { toVzvaultError, VzvaultError } from '../lib/errors.js';
 import { keyLimits } from '../lib/limits.js';
-import { plainKeyFile, sealKeyFile, writeKeyFile } from '../repository/keys/key-file.js';
+import { plainKeyFile } from '../repository/keys/key-file.js';
 import { fingerprintOfSecret, wipe } from '../repository/keys/key-material.js';
 import { formatSheet, secretOfSheet, sheetCode } from '../repository/keys/recovery-sheet.js';
 import { EXIT, printLine, type Action, type CommandContext } from './context.js';
 import { requireEncrypted, secretOf } from './key-secret.js';
 import { qrLines } from './qr-code.js';
 import { runs } from './run.js';
-import { newPassphrase } from './unlocking.js';
+import { saveKeyFile } from './save-key-file.js';
+import { unasked } from './unlocking.js';
 import { withRepository } from './with-repository.js';
 
 export function registerKeySheet(key: Command, context: CommandContext): void {
@@ -85,8 +86,7 @@ async function restore(
 ): Action {
   // The repository says which sheet is the right one; no key is needed for that.
   const withoutKey = { ...context, keys: { keyFile: undefined, passphraseFile: undefined, isKeyFileGiven: false } };
-  const silent: CommandContext = { ...withoutKey, askSecret: async () => null };
-  const config = await withRepository(silent, store, async (repository) => {
+  const config = await withRepository(unasked(withoutKey), store, async (repository) => {
     requireEncrypted(repository);
     return repository.config;
   });
@@ -97,9 +97,7 @@ async function restore(
     }
     const { repositoryId } = config;
     const plain = plainKeyFile(secret, { repositoryId, createdAtSeconds: context.clock.nowSeconds() });
-    const passphrase = options.sealed === true ? await newPassphrase(context, options.newPassphraseFile) : null;
-    await writeKeyFile(file, passphrase === null ? plain : await sealKeyFile(plain, secret, passphrase));
-    wipe(passphrase);
+    await saveKeyFile(context, file, plain, { ...options, isSealed: options.sealed === true });
   } finally {
     wipe(secret);
   }

@@ -12,6 +12,7 @@ import { registerKeyPassphrase } from './key-passphrase.js';
 import { registerKeyRestore, registerKeySheet } from './key-sheet.js';
 import { runs } from './run.js';
 import { formatTable, printable } from './table.js';
+import { unasked } from './unlocking.js';
 import { withRepository } from './with-repository.js';
 
 export function registerKey(program: Command, context: CommandContext): void {
@@ -65,9 +66,7 @@ Example:
 }
 
 async function list(context: CommandContext, [store = '']: readonly string[], { json }: { json?: boolean }): Action {
-  // Nobody is asked for a passphrase that is not needed.
-  const quiet: CommandContext = { ...context, askSecret: async () => null };
-  const { keys, openedBy } = await withRepository(quiet, store, async (repository) => {
+  const { keys, openedBy } = await withRepository(unasked(context), store, async (repository) => {
     requireEncrypted(repository);
     return { keys: await repository.keys.list(), openedBy: repository.access.openedBy };
   });

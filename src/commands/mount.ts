@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { withSignal } from '../lib/deadline.js';
 import { VzvaultError } from '../lib/errors.js';
 import { MIB } from '../lib/units.js';
 import { allNodes, oneSnapshot } from '../repository/mount-contents.js';
@@ -150,17 +151,7 @@ async function start(
 
 /** Until it is unmounted by somebody, or by us because we are to stop: both are a good end. */
 async function stay({ signal }: CommandContext, mounted: Mount): Action {
-  const stop = new Promise<void>((settle) => {
-    if (signal.aborted) settle();
-    signal.addEventListener(
-      'abort',
-      () => {
-        settle();
-      },
-      { once: true },
-    );
-  });
-  await Promise.race([mounted.ended, stop]);
+  await withSignal(mounted.ended, signal).catch(() => undefined);
   await mounted.stop();
   return EXIT.ok;
 }

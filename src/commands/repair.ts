@@ -1,20 +1,16 @@
 /** vzvault repair index: lists all packs anew. */
 
 import type { Command } from 'commander';
-import { collectionLimits } from '../lib/limits.js';
 import { repairIndex } from '../repository/verification/index-repair.js';
-import { integerArgument } from './arguments.js';
 import { EXIT, printJson, printLine, type Action, type CommandContext } from './context.js';
+import { graceMsOf, graceOption, type GraceOptions } from './grace-option.js';
 import { runs } from './run.js';
 import { printable } from './table.js';
 import { withRepository } from './with-repository.js';
 
-interface Options {
-  readonly grace?: number;
+interface Options extends GraceOptions {
   readonly json?: boolean;
 }
-
-const DAY_SECONDS = 24 * 60 * 60;
 
 export function registerRepair(program: Command, context: CommandContext): void {
   const repair = program
@@ -35,11 +31,7 @@ Example:
         'backups and restores go on meanwhile. Segments of the index that are not needed any more go to quarantine/.',
     )
     .argument('<store>', 'storage id, path of a storage, or the repository itself')
-    .option(
-      '--grace <seconds>',
-      `how old the storage may show a directory (default: ${collectionLimits.graceMs / 1000})`,
-      integerArgument(0, DAY_SECONDS),
-    )
+    .addOption(graceOption())
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
@@ -52,7 +44,7 @@ Example:
 
 async function repairTheIndex(context: CommandContext, [store = '']: readonly string[], options: Options): Action {
   const { sharing, signal, terminal } = context;
-  const graceMs = options.grace === undefined ? collectionLimits.graceMs : options.grace * 1000;
+  const graceMs = graceMsOf(options);
   const result = await withRepository(context, store, (repository) =>
     repairIndex(repository, { sharing, signal, graceMs }, { signal }),
   );

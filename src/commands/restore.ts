@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { resolve } from 'node:path';
 import { lstat, unlink } from 'node:fs/promises';
 import type { CopyProgress } from '../engine/types.js';
-import { VzvaultError } from '../lib/errors.js';
+import { hasCode, VzvaultError } from '../lib/errors.js';
 import { formatSnapshotId } from '../lib/guest.js';
 import { formatBytes, formatDuration, formatRate } from '../lib/units.js';
 import { withReader } from '../repository/sessions/reading.js';
@@ -100,7 +100,7 @@ async function requireTarget({ to, overwrite }: Options): Promise<boolean> {
 
 /** Somebody else made the file after we looked: it is not ours to remove. */
 function isExisting(error: unknown): boolean {
-  return error instanceof VzvaultError && error.code === 'E_TARGET_EXISTS';
+  return hasCode(error, 'E_TARGET_EXISTS');
 }
 
 function findVolume(document: SnapshotDocument, name: string): SnapshotVolume {

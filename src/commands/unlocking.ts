@@ -57,6 +57,11 @@ export function askPassphrase(context: CommandContext): AskPassphrase {
       : await readPassphrase(context, passphraseFile);
 }
 
+/** For what does not need the key: nobody is asked for a passphrase. */
+export function unasked(context: CommandContext): CommandContext {
+  return { ...context, askSecret: async () => null };
+}
+
 /** A passphrase that is to be: from the file, or asked for twice. E_ARGUMENT_INVALID. The caller's to wipe. */
 export async function newPassphrase(context: CommandContext, file: string | undefined): Promise<Buffer> {
   const passphrase = file === undefined ? await askTwice(context) : await readPassphrase(context, file);

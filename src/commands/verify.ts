@@ -4,7 +4,6 @@ import type { Command } from 'commander';
 import type { CopyProgress, JobControl } from '../engine/types.js';
 import { VzvaultError } from '../lib/errors.js';
 import { formatSnapshotId, type SnapshotId } from '../lib/guest.js';
-import { collectionLimits } from '../lib/limits.js';
 import { formatBytes, formatDuration, formatRate } from '../lib/units.js';
 import type { Repository } from '../repository/repository.js';
 import { resolveSnapshot } from '../repository/snapshot-reference.js';
@@ -16,24 +15,22 @@ import {
   type VerificationOptions,
   type VerificationReport,
 } from '../repository/verification/verification.js';
-import { durationArgument, integerArgument } from './arguments.js';
+import { durationArgument } from './arguments.js';
 import { EXIT, printJson, printLine, type Action, type CommandContext } from './context.js';
 import { withProgress } from './progress.js';
+import { graceMsOf, graceOption, type GraceOptions } from './grace-option.js';
 import { runs } from './run.js';
 import { printable } from './table.js';
 import { withRepository } from './with-repository.js';
 
-interface Options {
+interface Options extends GraceOptions {
   readonly keyless?: boolean;
   readonly maxAge?: number;
   readonly maxDuration?: number;
   /** False: `--no-quarantine`. */
   readonly quarantine: boolean;
-  readonly grace?: number;
   readonly json?: boolean;
 }
-
-const DAY_SECONDS = 24 * 60 * 60;
 
 export function registerVerify(program: Command, context: CommandContext): void {
   program
@@ -51,11 +48,7 @@ export function registerVerify(program: Command, context: CommandContext): void 
     .option('--max-age <time>', 'leave out what was checked within: 12h, 30d, 4w', durationArgument)
     .option('--max-duration <time>', 'begin nothing more after this time: 90m, 6h', durationArgument)
     .option('--no-quarantine', 'leave damaged packs where they are')
-    .option(
-      '--grace <seconds>',
-      `how old the storage may show a directory (default: ${collectionLimits.graceMs / 1000})`,
-      integerArgument(0, DAY_SECONDS),
-    )
+    .addOption(graceOption())
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
@@ -119,12 +112,12 @@ async function verifyNamed(
 
 function verificationOptions(context: CommandContext, options: Options, isKeyless: boolean): VerificationOptions {
   const { clock, sharing, signal, terminal } = context;
-  const { maxAge = null, maxDuration, grace, quarantine } = options;
+  const { maxAge = null, maxDuration, quarantine } = options;
   return {
     ...{ clock, sharing, signal, level: isKeyless ? 'name' : 'chunks', maxAgeSeconds: maxAge },
     endMs: maxDuration === undefined ? null : clock.monotonicMs() + maxDuration * 1000,
     quarantines: quarantine,
-    graceMs: grace === undefined ? collectionLimits.graceMs : grace * 1000,
+    graceMs: graceMsOf(options),
     runPacks: async (read) => {
       await withProgress('packs', context, async (progress) => {
         const readBytes = await read((doneBytes, totalBytes) => {

@@ -1,7 +1,7 @@
 /** Opening what STORE means for the length of one command. */
 
 import { withSignal } from '../lib/deadline.js';
-import { VzvaultError } from '../lib/errors.js';
+import { hasCode, VzvaultError } from '../lib/errors.js';
 import { openRepository, type Repository } from '../repository/repository.js';
 import type { CommandContext } from './context.js';
 import { locationOf } from './unlocking.js';
@@ -28,7 +28,7 @@ export async function withRepository<T>(
 /** A mistyped storage id looks like a relative path: the message names both. */
 function explain(error: unknown, store: string, path: string): unknown {
   const isBareName = !store.includes('/');
-  if (!isBareName || !(error instanceof VzvaultError) || error.code !== 'E_PATH_MISSING') return error;
+  if (!isBareName || !hasCode(error, 'E_PATH_MISSING')) return error;
   return new VzvaultError('E_PATH_MISSING', `there is neither a storage '${store}' nor a directory ${path}`, {
     cause: error,
   });

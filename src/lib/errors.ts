@@ -299,6 +299,11 @@ export class VzvaultError extends Error {
   }
 }
 
+/** Whether it is an error of ours with one of the codes. */
+export function hasCode(error: unknown, ...codes: readonly ErrorCode[]): error is VzvaultError {
+  return error instanceof VzvaultError && codes.includes(error.code);
+}
+
 /** The only place that turns something thrown into an error of ours: what has no code is a defect, E_INTERNAL. */
 export function toVzvaultError(thrown: unknown): VzvaultError {
   if (thrown instanceof VzvaultError) return thrown;

@@ -56,6 +56,11 @@ export function snapshotDirectory(id: SnapshotId): string {
   return `snapshots/${formatGuest(id)}/${formatCompactTime(id.timeSeconds)}`;
 }
 
+/** The path of its document, without which there is no snapshot. */
+export function snapshotPath(id: SnapshotId): string {
+  return `${snapshotDirectory(id)}/snapshot`;
+}
+
 /** The snapshot whose directory has this path, or null where it is none. */
 export function parseSnapshotPath(path: string): SnapshotId | null {
   const [top = '', guestType = '', vmid = '', time = '', ...rest] = path.split('/');

@@ -12,7 +12,7 @@ import { toVzvaultError, VzvaultError } from '../lib/errors.js';
 import { collectionLimits, sessionLimits } from '../lib/limits.js';
 import type { Logger } from '../lib/logger.js';
 import { parseIsoTime } from '../lib/time.js';
-import { DEFAULT_COLLECTION_ZSTD_LEVEL, DEFAULT_PACK_CHOICE } from '../repository/collection/collector-defaults.js';
+import { DEFAULT_COLLECTION } from '../repository/collection/collector-defaults.js';
 import { collectGarbage } from '../repository/collection/collector.js';
 import { GenerationFiles } from '../repository/collection/generation-files.js';
 import { Sightings } from '../repository/collection/sightings.js';
@@ -174,10 +174,8 @@ export class CollectionSchedule {
     const { sharing, clock, logger } = this.options;
     const { id: storage } = entry.storage;
     const { generations, packs, freedBytes } = await collectGarbage(repository, {
-      ...{ sharing, sightings: entry.sightings, packChoice: DEFAULT_PACK_CHOICE, signal: this.#stop.signal },
-      ...{ graceMs: collectionLimits.graceMs, fenceAfterMs: collectionLimits.fenceAfterMs },
-      ...{ pollMs: collectionLimits.pollMs, zstdLevel: DEFAULT_COLLECTION_ZSTD_LEVEL },
-      bandwidthLimitBytesPerSecond: 0,
+      ...DEFAULT_COLLECTION,
+      ...{ sharing, sightings: entry.sightings, signal: this.#stop.signal },
       report: (line) => {
         logger.info({ storage }, line);
       },

@@ -7,7 +7,7 @@
  */
 import type { VolumeMap } from '../engine/types.js';
 import { withDeadline } from '../lib/deadline.js';
-import { VzvaultError, type ErrorCode } from '../lib/errors.js';
+import { hasCode, VzvaultError, type ErrorCode } from '../lib/errors.js';
 import { formatSnapshotId, type SnapshotId } from '../lib/guest.js';
 import { sessionLimits } from '../lib/limits.js';
 import type { ProcessTable } from '../lib/process-identity.js';
@@ -184,8 +184,8 @@ export class GuestBitmaps {
       if (verified?.state === 'damaged') return { state: 'damaged' };
       return { state: 'present', volumes: document.volumes };
     } catch (error) {
-      if (error instanceof VzvaultError && error.code === 'E_SNAPSHOT_MISSING') return { state: 'missing' };
-      if (error instanceof VzvaultError && error.code === 'E_SNAPSHOT_DAMAGED') return { state: 'damaged' };
+      if (hasCode(error, 'E_SNAPSHOT_MISSING')) return { state: 'missing' };
+      if (hasCode(error, 'E_SNAPSHOT_DAMAGED')) return { state: 'damaged' };
       throw error;
     }
   }

@@ -11,6 +11,7 @@ import { VzvaultError } from '../lib/errors.js';
 import { randomId } from '../lib/ids.js';
 import { formatIsoTime, parseIsoTime } from '../lib/time.js';
 import { formatBytes, KIB } from '../lib/units.js';
+import { idSchema, utcTimeSchema } from './schemas.js';
 
 export const FORMAT = 1;
 export const CHUNK_SIZES = [256 * KIB, 512 * KIB, 1024 * KIB, 4096 * KIB] as const;
@@ -28,8 +29,8 @@ export interface RepositoryConfig {
 }
 
 const commonFields = {
-  repositoryId: z.string().regex(/^[0-9a-f]{32}$/),
-  createdAt: z.string().refine((text) => parseIsoTime(text) !== null, 'not a UTC time'),
+  repositoryId: idSchema,
+  createdAt: utcTimeSchema,
   chunkSizeBytes: z.number().refine(isChunkSize, 'not a chunk size'),
 };
 
@@ -39,7 +40,7 @@ const configSchema = z.discriminatedUnion('suite', [
     ...commonFields,
     hash: z.literal('hmac-sha256'),
     suite: z.literal('aes-256-gcm'),
-    keyFingerprint: z.string().regex(/^[0-9a-f]{32}$/),
+    keyFingerprint: idSchema,
   }),
 ]);
 

@@ -4,7 +4,7 @@
  * The disks are what is mounted for: a log that cannot be read, or for which there is no room, is named to `leftOut` and left out.
  */
 
-import { VzvaultError } from '../lib/errors.js';
+import { hasCode, VzvaultError } from '../lib/errors.js';
 import { formatGuest, formatSnapshotId, type SnapshotId } from '../lib/guest.js';
 import { mountLimits } from '../lib/limits.js';
 import { formatIsoTime } from '../lib/time.js';
@@ -52,7 +52,7 @@ export async function allNodes(
 /** Null where it was removed since it was listed. */
 async function readIfThere(snapshots: Snapshots, id: SnapshotId): Promise<SnapshotDocument | null> {
   return await snapshots.read(id).catch((error: unknown) => {
-    if (error instanceof VzvaultError && error.code === 'E_SNAPSHOT_MISSING') return null;
+    if (hasCode(error, 'E_SNAPSHOT_MISSING')) return null;
     throw error;
   });
 }
@@ -68,8 +68,7 @@ async function readLog({ sidecars }: Snapshots, id: SnapshotId, leftOut: LeftOut
     if (log === null || log.length <= mountLimits.fileBytes) return log;
     leftOut(`the log of ${formatSnapshotId(id)}: it is too long`);
   } catch (error) {
-    const isUnreadable =
-      error instanceof VzvaultError && (error.code === 'E_SNAPSHOT_DAMAGED' || error.code === 'E_STORAGE_IO');
+    const isUnreadable = hasCode(error, 'E_SNAPSHOT_DAMAGED', 'E_STORAGE_IO');
     if (!isUnreadable) throw error;
     leftOut(`the log of ${formatSnapshotId(id)}: ${error.message}`);
   }

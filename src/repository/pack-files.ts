@@ -1,14 +1,19 @@
-/** What lies in `packs/`: the packs, and what is none. */
+/** Where packs lie, and what else lies in `packs/`. */
 
-import { mapConcurrently } from '../../lib/concurrency.js';
-import { repositoryLimits } from '../../lib/limits.js';
-import type { BlobStore } from '../blob-store.js';
+import { mapConcurrently } from '../lib/concurrency.js';
+import { repositoryLimits } from '../lib/limits.js';
+import type { BlobStore } from './blob-store.js';
 
 export interface PackList {
   /** Ids, in order. */
   readonly packs: readonly string[];
   /** Names of what is there and can be no pack, such as one below another prefix. Its chunks count as absent. */
   readonly strays: readonly string[];
+}
+
+/** `packs/ab/ab12…` */
+export function packPath(pack: string): string {
+  return `packs/${pack.slice(0, 2)}/${pack}`;
 }
 
 const PREFIX = /^[0-9a-f]{2}$/;
@@ -30,8 +35,4 @@ export async function listPacks(store: BlobStore): Promise<PackList> {
     }
   });
   return { packs: packs.sort(), strays: strays.sort() };
-}
-
-export function packPath(pack: string): string {
-  return `packs/${pack.slice(0, 2)}/${pack}`;
 }

@@ -9,7 +9,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ChunkStore, Engine, Space } from '../engine/types.js';
-import { VzvaultError } from '../lib/errors.js';
+import { hasCode, VzvaultError } from '../lib/errors.js';
 import { randomId } from '../lib/ids.js';
 import { repositoryLimits } from '../lib/limits.js';
 import type { BlobStore } from './blob-store.js';
@@ -186,7 +186,7 @@ export async function createRepository(
 
 async function putConfig(directory: BlobStore, config: RepositoryConfig): Promise<void> {
   await directory.putIfAbsent(CONFIG, encodeConfig(config)).catch((error: unknown) => {
-    if (error instanceof VzvaultError && error.code === 'E_NAME_TAKEN') throw repositoryExists(directory.path);
+    if (hasCode(error, 'E_NAME_TAKEN')) throw repositoryExists(directory.path);
     throw error;
   });
 }

@@ -13,6 +13,7 @@ import { formatGuest, formatSnapshotId, type SnapshotId } from '../lib/guest.js'
 import { repositoryLimits } from '../lib/limits.js';
 import { formatIsoTime, parseIsoTime } from '../lib/time.js';
 import { FORMAT, isChunkSize } from './config.js';
+import { digestSchema, utcTimeSchema } from './schemas.js';
 
 /** One disk. */
 export interface SnapshotVolume extends VolumeMap {
@@ -62,7 +63,6 @@ const EMPTY_ROOT = '0'.repeat(64);
 const bytes = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const creator = z.string().max(repositoryLimits.creatorCharacters);
 const name = z.string().regex(COMPONENT_NAME);
-const time = z.string().refine((text) => parseIsoTime(text) !== null, 'not a UTC time');
 
 const volumeSchema = z
   .object({
@@ -70,7 +70,7 @@ const volumeSchema = z
     sizeBytes: bytes,
     chunkSizeBytes: z.number().refine(isChunkSize, 'not a chunk size'),
     levels: z.number().int(),
-    root: z.string().regex(/^[0-9a-f]{64}$/),
+    root: digestSchema,
   })
   .refine((volume) => volume.levels === mapLevels(volume.sizeBytes, volume.chunkSizeBytes), 'wrong number of levels')
   .refine((volume) => volume.sizeBytes > 0 || volume.root === EMPTY_ROOT, 'empty with a map');
@@ -79,7 +79,7 @@ const streamSchema = z
   .object({
     sizeBytes: bytes,
     levels: z.number().int().min(1).max(repositoryLimits.streamLevels),
-    root: z.string().regex(/^[0-9a-f]{64}$/),
+    root: digestSchema,
   })
   .refine((stream) => (stream.sizeBytes === 0) === (stream.root === EMPTY_ROOT), 'empty with a map, or not without')
   .refine((stream) => stream.sizeBytes > 0 || stream.levels === 1, 'wrong number of levels');
@@ -95,8 +95,8 @@ const documentSchema = z.object({
   format: z.literal(FORMAT),
   repositoryId: z.string(),
   group: z.string(),
-  time,
-  finishedAt: time,
+  time: utcTimeSchema,
+  finishedAt: utcTimeSchema,
   createdBy: z.object({ version: creator, hostname: creator }),
   volumes: z.array(volumeSchema).max(repositoryLimits.volumes).refine(haveUniqueNames, 'two volumes of one name'),
   // Absent where there are none.

@@ -6,8 +6,8 @@
  */
 
 import type { DocumentKind } from '../engine/types.js';
-import { VzvaultError } from '../lib/errors.js';
-import { formatSnapshotId, snapshotDirectory, type SnapshotId } from '../lib/guest.js';
+import { hasCode, VzvaultError } from '../lib/errors.js';
+import { formatSnapshotId, snapshotDirectory, snapshotPath, type SnapshotId } from '../lib/guest.js';
 import { repositoryLimits } from '../lib/limits.js';
 import type { BlobStore } from './blob-store.js';
 import type { DocumentSealer } from './keys/repository-access.js';
@@ -67,7 +67,7 @@ export class SnapshotSidecars {
     try {
       await this.store.putIfAbsent(name, Buffer.alloc(0));
     } catch (error) {
-      if (!(error instanceof VzvaultError) || error.code !== 'E_NAME_TAKEN') throw error;
+      if (!hasCode(error, 'E_NAME_TAKEN')) throw error;
     }
     await this.#requireStillThere(id, name);
   }
@@ -123,9 +123,8 @@ export class SnapshotSidecars {
       const sealed = await this.store.read(name, maxBytes);
       return sealed === null ? null : this.sealer.openDocument(kind, sealed, name);
     } catch (error) {
-      if (!(error instanceof VzvaultError)) throw error;
       // The only argument that can be unacceptable is the length of what was found.
-      if (error.code !== 'E_ARGUMENT_INVALID' && error.code !== 'E_SNAPSHOT_DAMAGED') throw error;
+      if (!hasCode(error, 'E_ARGUMENT_INVALID', 'E_SNAPSHOT_DAMAGED')) throw error;
       throw new VzvaultError('E_SNAPSHOT_DAMAGED', `${doing}: ${error.message}`, { cause: error });
     }
   }
@@ -137,24 +136,24 @@ export class SnapshotSidecars {
   }
 
   async #requireSnapshot(id: SnapshotId): Promise<void> {
-    if ((await this.store.status(sidecar(id, 'snapshot'))) === null) throw snapshotMissing(id);
+    if ((await this.store.status(snapshotPath(id))) === null) throw snapshotMissing(id);
   }
 
   /** Takes back what was written beside a snapshot that somebody removed at the same time. */
   async #requireStillThere(id: SnapshotId, written: string): Promise<void> {
-    if ((await this.store.status(sidecar(id, 'snapshot'))) !== null) return;
+    if ((await this.store.status(snapshotPath(id))) !== null) return;
     await this.store.remove(written);
     await this.store.remove(snapshotDirectory(id)).catch(() => false);
     throw snapshotMissing(id);
   }
 }
 
-function sidecar(id: SnapshotId, name: 'snapshot' | 'protected' | SidecarKind): string {
+function sidecar(id: SnapshotId, name: 'protected' | SidecarKind): string {
   return `${snapshotDirectory(id)}/${name}`;
 }
 
 function isUnreadable(error: unknown): error is VzvaultError {
-  return error instanceof VzvaultError && (error.code === 'E_SNAPSHOT_DAMAGED' || error.code === 'E_STORAGE_IO');
+  return hasCode(error, 'E_SNAPSHOT_DAMAGED', 'E_STORAGE_IO');
 }
 
 export function snapshotMissing(id: SnapshotId): VzvaultError {

@@ -12,7 +12,7 @@
 
 import { BoundedCache } from '../lib/bounded-cache.js';
 import { mapConcurrently } from '../lib/concurrency.js';
-import { VzvaultError } from '../lib/errors.js';
+import { hasCode, VzvaultError } from '../lib/errors.js';
 import {
   compareSnapshotIds,
   formatGuest,
@@ -21,6 +21,7 @@ import {
   parseSnapshotDirectoryName,
   parseVmid,
   snapshotDirectory,
+  snapshotPath,
   type Guest,
   type GuestType,
   type SnapshotId,
@@ -110,10 +111,10 @@ export class Snapshots {
   async read(id: SnapshotId): Promise<SnapshotDocument> {
     const doing = `reading the snapshot ${formatSnapshotId(id)}`;
     const sealed = await this.store
-      .read(`${snapshotDirectory(id)}/snapshot`, repositoryLimits.sealedDocumentBytes)
+      .read(snapshotPath(id), repositoryLimits.sealedDocumentBytes)
       .catch((error: unknown) => {
         // The only argument that can be unacceptable is the length of what was found.
-        if (error instanceof VzvaultError && error.code === 'E_ARGUMENT_INVALID') {
+        if (hasCode(error, 'E_ARGUMENT_INVALID')) {
           throw new VzvaultError('E_SNAPSHOT_DAMAGED', `${doing}: ${error.message}`, { cause: error });
         }
         throw error;
@@ -131,7 +132,7 @@ export class Snapshots {
   async latest(guest: Guest): Promise<SnapshotId> {
     const ids = (await this.#times(guest)).sort(compareSnapshotIds).reverse();
     for (const id of ids) {
-      const isThere = (await this.store.status(`${snapshotDirectory(id)}/snapshot`)) !== null;
+      const isThere = (await this.store.status(snapshotPath(id))) !== null;
       if (isThere && !(await isNameBuried(this.store, id))) return id;
     }
     throw new VzvaultError('E_SNAPSHOT_MISSING', `there is no snapshot of ${formatGuest(guest)} in ${this.store.path}`);
@@ -139,14 +140,14 @@ export class Snapshots {
 
   /** What a snapshot refers to; null where there is no such snapshot (any more). E_SNAPSHOT_DAMAGED. */
   async roots(id: SnapshotId): Promise<MapRoot[] | null> {
-    if ((await this.store.status(`${snapshotDirectory(id)}/snapshot`)) === null) return null;
+    if ((await this.store.status(snapshotPath(id))) === null) return null;
     try {
       const known = this.#cache.get(snapshotDirectory(id));
       const summary = known ?? summarize(await this.read(id));
       if (known === undefined) this.#cache.set(snapshotDirectory(id), summary);
       return rootsOf(summary);
     } catch (error) {
-      if (error instanceof VzvaultError && error.code === 'E_SNAPSHOT_MISSING') return null;
+      if (hasCode(error, 'E_SNAPSHOT_MISSING')) return null;
       throw error;
     }
   }
@@ -159,12 +160,12 @@ export class Snapshots {
     const plain = encodeSnapshotDocument(document, this.repositoryId);
     // What we would refuse to read must not be written.
     decodeSnapshotDocument(plain, document.id, this.repositoryId);
-    const name = `${snapshotDirectory(document.id)}/snapshot`;
+    const name = snapshotPath(document.id);
     const sealed = this.sealer.sealDocument('snapshot', plain, name);
     try {
       await this.store.putIfAbsent(name, sealed);
     } catch (error) {
-      if (!(error instanceof VzvaultError) || error.code !== 'E_NAME_TAKEN') throw error;
+      if (!hasCode(error, 'E_NAME_TAKEN')) throw error;
       const there = await this.store.read(name, repositoryLimits.sealedDocumentBytes);
       // The reply to a first attempt, somewhere below, was lost: every document has a salt of its own.
       if (there?.equals(sealed) === true) return;
@@ -196,7 +197,7 @@ export class Snapshots {
   /** Opens a sealed snapshot document; the message of what is wrong with it begins with `doing`. */
   #open(id: SnapshotId, sealed: Buffer, doing: string): Buffer {
     try {
-      return this.sealer.openDocument('snapshot', sealed, `${snapshotDirectory(id)}/snapshot`);
+      return this.sealer.openDocument('snapshot', sealed, snapshotPath(id));
     } catch (error) {
       if (!(error instanceof VzvaultError)) throw error;
       throw new VzvaultError(error.code, `${doing}: ${error.message}`, { cause: error });
@@ -205,9 +206,9 @@ export class Snapshots {
 
   /** Whether it must not be unlinked: a tombstone, or what cannot be told from one. Too long for a tombstone is none. */
   async #isSeenBuried(id: SnapshotId): Promise<boolean> {
-    const name = `${snapshotDirectory(id)}/snapshot`;
+    const name = snapshotPath(id);
     const there = await this.store.read(name, repositoryLimits.sealedDocumentBytes).catch((error: unknown) => {
-      if (error instanceof VzvaultError && error.code === 'E_ARGUMENT_INVALID') return Buffer.alloc(0);
+      if (hasCode(error, 'E_ARGUMENT_INVALID')) return Buffer.alloc(0);
       throw error;
     });
     return there === null || isTombstone(there);
@@ -268,15 +269,13 @@ export class Snapshots {
       this.#cache.set(directory, summary);
       return { summary, damage: null };
     } catch (error) {
-      if (!(error instanceof VzvaultError)) throw error;
       // It was removed meanwhile, or is a tombstone, which stays one.
-      if (error.code === 'E_SNAPSHOT_MISSING') {
+      if (hasCode(error, 'E_SNAPSHOT_MISSING')) {
         if (await isNameBuried(this.store, id)) this.#tombstones.set(directory, true);
         return null;
       }
       // An unreadable sector under one document must not hide all other snapshots.
-      if (error.code === 'E_SNAPSHOT_DAMAGED' || error.code === 'E_STORAGE_IO')
-        return { summary: null, damage: error.message };
+      if (hasCode(error, 'E_SNAPSHOT_DAMAGED', 'E_STORAGE_IO')) return { summary: null, damage: error.message };
       throw error;
     }
   }

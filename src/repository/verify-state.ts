@@ -10,6 +10,7 @@ import { VzvaultError } from '../lib/errors.js';
 import { formatSnapshotId, type SnapshotId } from '../lib/guest.js';
 import { repositoryLimits } from '../lib/limits.js';
 import { formatIsoTime, parseIsoTime } from '../lib/time.js';
+import { utcTimeSchema } from './schemas.js';
 
 export interface VerifyState {
   readonly state: 'ok' | 'damaged';
@@ -25,7 +26,7 @@ export interface VerifyState {
 
 const schema = z.object({
   state: z.enum(['ok', 'damaged']),
-  checkedAt: z.string().refine((text) => parseIsoTime(text) !== null, 'not a UTC time'),
+  checkedAt: utcTimeSchema,
   message: z.string(),
   missing: z
     .union([

@@ -5,7 +5,7 @@
  * again since parsing is how one becomes a snapshot id.
  */
 import type { Clock } from '../lib/clock.js';
-import { VzvaultError } from '../lib/errors.js';
+import { hasCode, VzvaultError } from '../lib/errors.js';
 import type { SnapshotId } from '../lib/guest.js';
 import { storageLimits } from '../lib/limits.js';
 import { parseVolumeName } from '../lib/volume-name.js';
@@ -55,7 +55,7 @@ export class StorageHandlers {
         return { created: true, repositoryId: created.config.repositoryId };
       });
     } catch (error) {
-      if (!(error instanceof VzvaultError) || error.code !== 'E_REPOSITORY_EXISTS') throw error;
+      if (!hasCode(error, 'E_REPOSITORY_EXISTS')) throw error;
       return { created: false, ...(await this.unlock({ storage })) };
     } finally {
       wipe(key);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { VzvaultError, type ErrorCode } from '../../src/lib/errors.js';
 
-function hasCode(code: ErrorCode): (error: unknown) => true {
+function ofCode(code: ErrorCode): (error: unknown) => true {
   return (error) => {
     assert.ok(error instanceof VzvaultError, `expected a VzvaultError, got ${String(error)}`);
     assert.equal(error.code, code, error.line);
@@ -15,7 +15,7 @@ export async function rejectsWith(code: ErrorCode, promise: Promise<unknown>): P
   let caught: unknown;
   await assert.rejects(promise, (error) => {
     caught = error;
-    return hasCode(code)(error);
+    return ofCode(code)(error);
   });
   return caught as VzvaultError;
 }
@@ -24,7 +24,7 @@ export function throwsWith(code: ErrorCode, work: () => unknown): VzvaultError {
   let caught: unknown;
   assert.throws(work, (error) => {
     caught = error;
-    return hasCode(code)(error);
+    return ofCode(code)(error);
   });
   return caught as VzvaultError;
 }

@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { VzvaultError } from '../../src/lib/errors.js';
+import { hasCode } from '../../src/lib/errors.js';
 import { formatVolumeName } from '../../src/lib/volume-name.js';
 import { storageAt, TestDaemon } from './daemon.js';
 import type { BackupAccess } from './model-access.js';
@@ -236,7 +236,7 @@ export class World {
         await client.call('backup.begin', { jobId, guestType: 'qemu', vmid: this.vm.vmid, startTimeSeconds });
         return true;
       } catch (error) {
-        if (error instanceof VzvaultError && error.code === 'E_GUEST_BUSY') return false;
+        if (hasCode(error, 'E_GUEST_BUSY')) return false;
         throw error;
       }
     });

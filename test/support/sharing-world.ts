@@ -3,7 +3,7 @@ import type { SnapshotId } from '../../src/lib/guest.js';
 import { condemnedCodec } from '../../src/repository/collection/generation-documents.js';
 import { generationName } from '../../src/repository/collection/ledger.js';
 import type { CollectorOptions } from '../../src/repository/collection/collector-context.js';
-import { DEFAULT_PACK_CHOICE } from '../../src/repository/collection/collector-defaults.js';
+import { DEFAULT_COLLECTION } from '../../src/repository/collection/collector-defaults.js';
 import { Sightings } from '../../src/repository/collection/sightings.js';
 import { createRepository, type Repository } from '../../src/repository/repository.js';
 import { Heartbeats } from '../../src/repository/sessions/heartbeats.js';
@@ -70,7 +70,7 @@ export class SharingWorld {
   collector(changes: Partial<CollectorOptions> = {}): CollectorOptions {
     return {
       ...{ sharing: this.sharing(), sightings: this.sightings, graceMs: 0, fenceAfterMs: 7_200_000, pollMs: 10_000 },
-      ...{ bandwidthLimitBytesPerSecond: 0, zstdLevel: 1, packChoice: DEFAULT_PACK_CHOICE },
+      ...{ bandwidthLimitBytesPerSecond: 0, zstdLevel: 1, packChoice: DEFAULT_COLLECTION.packChoice },
       report: (line) => this.lines.push(line),
       ...changes,
     };

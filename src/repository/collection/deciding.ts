@@ -7,7 +7,7 @@
  * for its snapshot still later, and finds only what was listed among the snapshots.
  */
 
-import { VzvaultError } from '../../lib/errors.js';
+import { hasCode, VzvaultError } from '../../lib/errors.js';
 import type { ListedSession } from '../sessions/session-files.js';
 import { describeOwner } from '../sessions/session-owner.js';
 import { settle, type CollectorContext } from './collector-context.js';
@@ -129,7 +129,7 @@ function describe({ sid, document, damage }: ListedSession): string {
 }
 
 function damageOf(thrown: unknown): VzvaultError {
-  if (thrown instanceof VzvaultError && thrown.code === 'E_SNAPSHOT_DAMAGED') return thrown;
+  if (hasCode(thrown, 'E_SNAPSHOT_DAMAGED')) return thrown;
   throw thrown;
 }
 

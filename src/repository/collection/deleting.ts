@@ -6,6 +6,7 @@
  */
 
 import { formatIsoTime } from '../../lib/time.js';
+import { packPath } from '../pack-files.js';
 import { settle, type CollectorContext } from './collector-context.js';
 import type { Verdict } from './generation-documents.js';
 import { verdictName } from './ledger.js';
@@ -50,7 +51,7 @@ async function deletePacks(context: CollectorContext, verdict: Verdict): Promise
   let [removed, freedBytes] = [0, 0];
   for (const pack of packs) {
     await settle(context, 0);
-    const name = `packs/${pack.slice(0, 2)}/${pack}`;
+    const name = packPath(pack);
     // Looked at here, since a generation that is gone on with was marked by somebody else.
     const status = await target.blobs.status(name);
     if (!(await target.blobs.remove(name))) continue;

@@ -3,8 +3,9 @@
 import { z } from 'zod';
 import type { MapRoot } from '../../engine/types.js';
 import { sharingLimits } from '../../lib/limits.js';
+import { digestSchema, idSchema, utcTimeSchema } from '../schemas.js';
 import { mapRootsSchema } from '../sessions/map-root.js';
-import { countSchema, SharingCodec, sessionIdSchema, timeSchema } from '../sessions/sharing-document.js';
+import { countSchema, SharingCodec } from '../sessions/sharing-document.js';
 
 /** What generation `generation` wants to delete. */
 export interface Condemned {
@@ -42,8 +43,8 @@ export interface Collected {
 }
 
 const generation = countSchema.min(1);
-const packs = z.array(z.string().regex(/^[0-9a-f]{64}$/)).max(sharingLimits.condemnedPacks);
-const common = { generation, sid: sessionIdSchema };
+const packs = z.array(digestSchema).max(sharingLimits.condemnedPacks);
+const common = { generation, sid: idSchema };
 
 export const condemnedCodec = new SharingCodec<Condemned>('condemned', z.object({ ...common, packs }));
 export const claimCodec = new SharingCodec<Claim>(
@@ -56,7 +57,7 @@ export const collectedCodec = new SharingCodec<Collected>(
   z.object({
     ...common,
     hostname: z.string().max(sharingLimits.ownerCharacters),
-    finishedAt: timeSchema,
+    finishedAt: utcTimeSchema,
     packs: countSchema,
     freedBytes: countSchema,
   }),

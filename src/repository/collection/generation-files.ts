@@ -1,6 +1,6 @@
 /** The files of a collection in a repository, `condemned/…`, seen through one directory handle. */
 
-import { VzvaultError } from '../../lib/errors.js';
+import { hasCode, VzvaultError } from '../../lib/errors.js';
 import { repositoryLimits } from '../../lib/limits.js';
 import type { BlobStore } from '../blob-store.js';
 import type { SharingCodec, SharingSealer } from '../sessions/sharing-document.js';
@@ -76,7 +76,7 @@ export class GenerationFiles {
       await this.store.putIfAbsent(`${DIRECTORY}/${name}`, codec.seal(this.sealer, value));
       return true;
     } catch (error) {
-      if (error instanceof VzvaultError && error.code === 'E_NAME_TAKEN') return false;
+      if (hasCode(error, 'E_NAME_TAKEN')) return false;
       throw error;
     }
   }

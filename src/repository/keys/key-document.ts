@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { VzvaultError } from '../../lib/errors.js';
 import { keyLimits } from '../../lib/limits.js';
 import { formatIsoTime, parseIsoTime } from '../../lib/time.js';
+import { idSchema, utcTimeSchema } from '../schemas.js';
 import {
   fingerprintOfKey,
   fingerprintOfSecret,
@@ -43,23 +44,23 @@ export interface KeyDocument {
   readonly sealed: Buffer;
 }
 
-const SALT = z.string().regex(new RegExp(`^[0-9a-f]{${SALT_BYTES * 2}}$`));
+export const saltSchema = z.string().regex(new RegExp(`^[0-9a-f]{${SALT_BYTES * 2}}$`));
 
 export const scryptSchema = z.object({
   N: z.int().refine((cost) => isScryptCost(cost), 'not a cost that is allowed'),
   r: z.literal(8),
   p: z.literal(1),
-  salt: SALT,
+  salt: saltSchema,
 });
 
 const headerSchema = z.object({
   version: z.literal(1),
-  repositoryId: z.string().regex(/^[0-9a-f]{32}$/),
-  fingerprint: z.string().regex(/^[0-9a-f]{32}$/),
+  repositoryId: idSchema,
+  fingerprint: idSchema,
   label: z.string().max(keyLimits.labelCharacters),
-  createdAt: z.string().refine((text) => parseIsoTime(text) !== null, 'not a UTC time'),
+  createdAt: utcTimeSchema,
   scrypt: scryptSchema.nullable(),
-  salt: SALT,
+  salt: saltSchema,
 });
 
 /** Powers of two only, as scrypt asks, and none that would take minutes or all memory. */

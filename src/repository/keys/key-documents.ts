@@ -5,7 +5,7 @@
  * removals meet: whoever finds none left puts back what it removed.
  */
 
-import { VzvaultError } from '../../lib/errors.js';
+import { hasCode, VzvaultError } from '../../lib/errors.js';
 import { keyLimits } from '../../lib/limits.js';
 import type { BlobStore } from '../blob-store.js';
 import { makeKeyDocument, parseKeyDocument, type KeyDocument, type Protector } from './key-document.js';
@@ -46,7 +46,7 @@ export class KeyDocuments {
     const where = `${this.store.path}/${name}`;
     const bytes = await this.store.read(name, keyLimits.documentBytes).catch((error: unknown) => {
       // The only argument that can be unacceptable is the length of what was found.
-      if (!(error instanceof VzvaultError) || error.code !== 'E_ARGUMENT_INVALID') throw error;
+      if (!hasCode(error, 'E_ARGUMENT_INVALID')) throw error;
       throw new VzvaultError('E_CONFIG_INVALID', `reading ${where}: it is too long`, { cause: error });
     });
     if (bytes === null) return null;
@@ -71,7 +71,7 @@ export class KeyDocuments {
     try {
       await this.store.putIfAbsent(nameOf(fingerprint), bytes);
     } catch (error) {
-      if (!(error instanceof VzvaultError) || error.code !== 'E_NAME_TAKEN') throw error;
+      if (!hasCode(error, 'E_NAME_TAKEN')) throw error;
       const there = await this.#look(fingerprint);
       if (there === null || there.damage === null) {
         throw new VzvaultError('E_NAME_TAKEN', `the key ${fingerprint} opens ${this.store.path} already`, {
@@ -113,8 +113,7 @@ export class KeyDocuments {
       const document = await this.read(fingerprint);
       return document === null ? null : { fingerprint, document, damage: null };
     } catch (error) {
-      const isUnreadable =
-        error instanceof VzvaultError && (error.code === 'E_CONFIG_INVALID' || error.code === 'E_STORAGE_IO');
+      const isUnreadable = hasCode(error, 'E_CONFIG_INVALID', 'E_STORAGE_IO');
       if (!isUnreadable) throw error;
       return { fingerprint, document: null, damage: error.message };
     }

@@ -9,11 +9,12 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { z } from 'zod';
-import { toVzvaultError, VzvaultError } from '../../lib/errors.js';
+import { hasCode, toVzvaultError, VzvaultError } from '../../lib/errors.js';
 import { randomId } from '../../lib/ids.js';
 import { keyLimits } from '../../lib/limits.js';
 import { formatIsoTime, parseIsoTime } from '../../lib/time.js';
-import { scryptOf, scryptSchema, scryptToJson } from './key-document.js';
+import { idSchema, utcTimeSchema } from '../schemas.js';
+import { saltSchema, scryptOf, scryptSchema, scryptToJson } from './key-document.js';
 import {
   fingerprintOfKey,
   KEY_BYTES,
@@ -38,6 +39,11 @@ export interface KeyFile {
     | { readonly kind: 'sealed'; readonly scrypt: ScryptParameters; readonly salt: Buffer; readonly sealed: Buffer };
 }
 
+/** One whose key can be read. */
+export interface PlainKeyFile extends KeyFile {
+  readonly key: { readonly kind: 'plain'; readonly bytes: Buffer };
+}
+
 /** Asks for a passphrase, of `what`; null where nobody can answer or nobody wants to. The Buffer is the caller's to wipe. */
 export type AskPassphrase = (what: string) => Promise<Buffer | null>;
 
@@ -52,37 +58,27 @@ const base64 = (bytes: number): z.ZodType<string> =>
 
 const schema = z.object({
   vzvaultKey: z.literal(1),
-  fingerprint: z.string().regex(/^[0-9a-f]{32}$/),
-  repositoryId: z
-    .string()
-    .regex(/^[0-9a-f]{32}$/)
-    .nullish(),
-  createdAt: z.string().refine((text) => parseIsoTime(text) !== null, 'not a UTC time'),
+  fingerprint: idSchema,
+  repositoryId: idSchema.nullish(),
+  createdAt: utcTimeSchema,
   key: base64(KEY_BYTES).optional(),
-  sealed: z
-    .object({ scrypt: scryptSchema, salt: z.string().regex(/^[0-9a-f]{64}$/), key: base64(SEALED_KEY_BYTES) })
-    .optional(),
+  sealed: z.object({ scrypt: scryptSchema, salt: saltSchema, key: base64(SEALED_KEY_BYTES) }).optional(),
 });
 
 /** The file of a plain key. The Buffer of `key` is shared. */
 export function plainKeyFile(
   key: Buffer,
   { repositoryId, createdAtSeconds }: { readonly repositoryId: string | null; readonly createdAtSeconds: number },
-): KeyFile {
+): PlainKeyFile {
   return { fingerprint: fingerprintOfKey(key), repositoryId, createdAtSeconds, key: { kind: 'plain', bytes: key } };
 }
 
 /** The same file, its key sealed by a passphrase. */
-export async function sealKeyFile(
-  file: KeyFile,
-  key: Buffer,
-  passphrase: Buffer,
-  scryptCost?: number,
-): Promise<KeyFile> {
+export async function sealKeyFile(file: PlainKeyFile, passphrase: Buffer, scryptCost?: number): Promise<KeyFile> {
   const scrypt = newScrypt(scryptCost);
   const salt = randomBytes(SALT_BYTES);
   const wrapping = await keyOfPassphrase(passphrase, scrypt);
-  const sealed = sealKey(key, wrapping, salt, contextOf(file.fingerprint));
+  const sealed = sealKey(file.key.bytes, wrapping, salt, contextOf(file.fingerprint));
   wipe(wrapping);
   return { ...file, key: { kind: 'sealed', scrypt, salt, sealed } };
 }
@@ -111,6 +107,14 @@ export async function readKeyFile(path: string): Promise<KeyFile> {
   } finally {
     wipe(bytes);
   }
+}
+
+/** As readKeyFile, and null where there is none. */
+export async function findKeyFile(path: string): Promise<KeyFile | null> {
+  return await readKeyFile(path).catch((error: unknown) => {
+    if (hasCode(error, 'E_KEY_MISSING')) return null;
+    throw error;
+  });
 }
 
 /**

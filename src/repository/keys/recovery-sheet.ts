@@ -23,7 +23,7 @@ export interface Sheet {
   readonly printedAtSeconds: number;
 }
 
-/** The text that the QR code holds; `restoreFromSheet` takes it as well. */
+/** The text that the QR code holds; `secretOfSheet` takes it as well. */
 export function sheetCode({ config, secret }: Pick<Sheet, 'config' | 'secret'>): string {
   return `VZVAULT1:${config.repositoryId}:${secret.toString('hex')}`.toUpperCase();
 }

@@ -4,7 +4,7 @@
  */
 
 import type { DocumentKind, Engine, RepositoryKey } from '../../engine/types.js';
-import { VzvaultError } from '../../lib/errors.js';
+import { hasCode, VzvaultError } from '../../lib/errors.js';
 import type { BlobStore } from '../blob-store.js';
 import type { RepositoryConfig } from '../config.js';
 import { wipe } from './key-material.js';
@@ -17,8 +17,6 @@ export interface DocumentSealer {
   sealDocument(kind: DocumentKind, plain: Buffer, name: string): Buffer;
   openDocument(kind: DocumentKind, sealed: Buffer, name: string): Buffer;
 }
-
-const FOREIGN: ReadonlySet<string> = new Set(['E_SUITE_MISMATCH', 'E_KEY_MISSING']);
 
 type KeyEngine = Pick<Engine, 'loadKey' | 'sealDocument' | 'openDocument'>;
 
@@ -60,7 +58,8 @@ export class RepositoryAccess implements DocumentSealer {
     try {
       return RepositoryAccess.by(engine, await unlock(store, { repositoryId, keyFingerprint }, unlocking));
     } catch (problem) {
-      if (!(problem instanceof VzvaultError) || !isAboutKeys(problem)) throw problem;
+      // Of the key, not of the storage: a repository that does not answer is not one without a key.
+      if (!hasCode(problem, 'E_KEY_MISSING', 'E_KEY_WRONG', 'E_PERMISSION', 'E_CONFIG_INVALID')) throw problem;
       return new RepositoryAccess(engine, { kind: 'locked', problem });
     }
   }
@@ -117,8 +116,8 @@ export class RepositoryAccess implements DocumentSealer {
       return this.engine.openDocument(kind, sealed, this.#encryption(name));
     } catch (error) {
       // One in plain where all is encrypted, or the other way round: somebody put it there.
-      const isForeign = error instanceof VzvaultError && FOREIGN.has(error.code);
-      throw isForeign ? new VzvaultError('E_SNAPSHOT_DAMAGED', error.message, { cause: error }) : error;
+      if (!hasCode(error, 'E_SUITE_MISMATCH', 'E_KEY_MISSING')) throw error;
+      throw new VzvaultError('E_SNAPSHOT_DAMAGED', error.message, { cause: error });
     }
   }
 
@@ -130,9 +129,4 @@ export class RepositoryAccess implements DocumentSealer {
   #encryption(name: string): { key: RepositoryKey; name: string } | null {
     return this.key === null ? null : { key: this.key, name };
   }
-}
-
-/** Of the key, not of the storage: a repository that does not answer is not one without a key. */
-function isAboutKeys({ code }: VzvaultError): boolean {
-  return code === 'E_KEY_MISSING' || code === 'E_KEY_WRONG' || code === 'E_PERMISSION' || code === 'E_CONFIG_INVALID';
 }

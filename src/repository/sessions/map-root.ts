@@ -4,26 +4,26 @@ import { z } from 'zod';
 import type { MapRoot } from '../../engine/types.js';
 import { sharingLimits } from '../../lib/limits.js';
 import { isChunkSize } from '../config.js';
+import { digestSchema } from '../schemas.js';
 import type { SnapshotDocument } from '../snapshot-document.js';
 import { countSchema } from './sharing-document.js';
 
 const EMPTY_ROOT = '0'.repeat(64);
 const levels = z.number().int().min(1).max(8);
-const rootId = z.string().regex(/^[0-9a-f]{64}$/);
 
 const volumeRoot = z.object({
   kind: z.literal('volume'),
   sizeBytes: countSchema,
   chunkSizeBytes: z.number().refine(isChunkSize, 'not a chunk size'),
   levels,
-  rootId,
+  rootId: digestSchema,
 });
 const streamRoot = z.object({
   kind: z.literal('stream'),
   type: z.enum(['data', 'catalogue']),
   sizeBytes: countSchema,
   levels,
-  rootId,
+  rootId: digestSchema,
 });
 
 export const mapRootsSchema: z.ZodType<readonly MapRoot[]> = z

@@ -128,3 +128,13 @@ export class PassiveSession {
     });
   }
 }
+
+/** Works as long as the session protects what is worked on, and ends it then. Null: there is none. */
+export async function duringSession<T>(session: PassiveSession | null, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } finally {
+    // Where it cannot be removed a collection ends it.
+    await session?.end().catch(() => undefined);
+  }
+}

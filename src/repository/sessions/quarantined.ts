@@ -1,6 +1,7 @@
 /** Which packs were found damaged and lie in `quarantine/` now (docs/format.md, "Quarantine"). */
 
 import type { BlobStore } from '../blob-store.js';
+import { packPath } from '../pack-files.js';
 
 export const QUARANTINE = 'quarantine';
 const PACK = /^([0-9a-f]{64})\.pack(?:\.[0-9]+)?$/;
@@ -15,7 +16,7 @@ export async function packsInQuarantine(store: BlobStore): Promise<string[]> {
 export async function absentOf(store: BlobStore, packs: readonly string[]): Promise<string[]> {
   const absent: string[] = [];
   for (const pack of packs) {
-    if ((await store.status(`packs/${pack.slice(0, 2)}/${pack}`)) === null) absent.push(pack);
+    if ((await store.status(packPath(pack))) === null) absent.push(pack);
   }
   return absent;
 }

@@ -6,11 +6,11 @@
  */
 
 import type { MapRoot } from '../../engine/types.js';
-import { VzvaultError, type ErrorCode } from '../../lib/errors.js';
+import { hasCode, type ErrorCode } from '../../lib/errors.js';
 import type { Repository } from '../repository.js';
 import type { SnapshotDocument } from '../snapshot-document.js';
 import { rootsOf } from './map-root.js';
-import { PassiveSession } from './passive-session.js';
+import { duringSession, PassiveSession } from './passive-session.js';
 import type { Sharing } from './sharing.js';
 
 const UNWRITABLE: readonly ErrorCode[] = ['E_READ_ONLY', 'E_PERMISSION', 'E_NO_SPACE'];
@@ -24,7 +24,7 @@ export async function announceReader(
   try {
     return await PassiveSession.open(blobs, sealer, sharing, { roots });
   } catch (error) {
-    if (error instanceof VzvaultError && UNWRITABLE.includes(error.code)) return null;
+    if (hasCode(error, ...UNWRITABLE)) return null;
     throw error;
   }
 }
@@ -53,10 +53,5 @@ export async function withReader<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   const session = await openReader(repository, sharing, document);
-  try {
-    return await work();
-  } finally {
-    // Where it cannot be removed a collection ends it.
-    await session?.end().catch(() => undefined);
-  }
+  return await duringSession(session, work);
 }

@@ -3,9 +3,10 @@
 import { z } from 'zod';
 import type { MapRoot } from '../../engine/types.js';
 import { parseSnapshotPath, type SnapshotId } from '../../lib/guest.js';
+import { idSchema } from '../schemas.js';
 import { mapRootsSchema } from './map-root.js';
 import { ownerSchema, type SessionOwner } from './session-owner.js';
-import { countSchema, SharingCodec, sessionIdSchema } from './sharing-document.js';
+import { countSchema, SharingCodec } from './sharing-document.js';
 
 export type SessionKind = 'writer' | 'reader' | 'collector';
 
@@ -27,7 +28,7 @@ export const sessionCodec = new SharingCodec<SessionDocument>(
   'session',
   z
     .object({
-      sid: sessionIdSchema,
+      sid: idSchema,
       kind: z.enum(['writer', 'reader', 'collector']),
       counter: countSchema,
       owner: ownerSchema,

@@ -9,14 +9,10 @@ import { z } from 'zod';
 import type { DocumentKind, Engine } from '../../engine/types.js';
 import { toVzvaultError, VzvaultError } from '../../lib/errors.js';
 import { repositoryLimits } from '../../lib/limits.js';
-import { parseIsoTime } from '../../lib/time.js';
 
 export type SharingKind = Exclude<DocumentKind, 'snapshot' | 'notes' | 'log' | 'verify-state'>;
 export type SharingSealer = Pick<Engine, 'sealDocument' | 'openDocument'>;
 
-/** A session's id: 32 hex digits. */
-export const sessionIdSchema = z.string().regex(/^[0-9a-f]{32}$/);
-export const timeSchema = z.string().refine((text) => parseIsoTime(text) !== null, 'not a UTC time');
 export const countSchema = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 
 /** One kind of document: what is written, and the check of what is read. */

@@ -4,11 +4,12 @@
  */
 
 import { z } from 'zod';
-import { VzvaultError } from '../../lib/errors.js';
-import { snapshotDirectory, type SnapshotId } from '../../lib/guest.js';
+import { hasCode, VzvaultError } from '../../lib/errors.js';
+import { snapshotPath, type SnapshotId } from '../../lib/guest.js';
 import { repositoryLimits } from '../../lib/limits.js';
 import type { BlobStore } from '../blob-store.js';
-import { SharingCodec, sessionIdSchema, timeSchema, type SharingSealer } from './sharing-document.js';
+import { idSchema, utcTimeSchema } from '../schemas.js';
+import { SharingCodec, type SharingSealer } from './sharing-document.js';
 
 export interface Tombstone {
   /** The session that was fenced. */
@@ -20,7 +21,7 @@ export interface Tombstone {
 
 export const tombstoneCodec = new SharingCodec<Tombstone>(
   'tombstone',
-  z.object({ sid: sessionIdSchema, by: sessionIdSchema, fencedAt: timeSchema }),
+  z.object({ sid: idSchema, by: idSchema, fencedAt: utcTimeSchema }),
 );
 
 /** The kind of document that a sealed file says it is (docs/format.md, "Document": the byte at 12). */
@@ -38,7 +39,7 @@ export function isTombstone(sealed: Buffer): boolean {
 
 /** Whether a tombstone lies under the snapshot's name. */
 export async function isNameBuried(store: BlobStore, id: SnapshotId): Promise<boolean> {
-  const name = `${snapshotDirectory(id)}/snapshot`;
+  const name = snapshotPath(id);
   if ((await store.status(name)) === null) return false;
   const there = await store.read(name, repositoryLimits.sealedDocumentBytes);
   return there !== null && isTombstone(there);
@@ -57,14 +58,14 @@ export async function buryName(
   id: SnapshotId,
   tombstone: Tombstone,
 ): Promise<boolean> {
-  const name = `${snapshotDirectory(id)}/snapshot`;
+  const name = snapshotPath(id);
   const sealed = tombstoneCodec.seal(sealer, tombstone);
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     try {
       await store.putIfAbsent(name, sealed);
       return true;
     } catch (error) {
-      if (!(error instanceof VzvaultError) || error.code !== 'E_NAME_TAKEN') throw error;
+      if (!hasCode(error, 'E_NAME_TAKEN')) throw error;
     }
     const there = await store.read(name, repositoryLimits.sealedDocumentBytes);
     // Removed in between: then the name is free for whoever reserved it.

@@ -6,7 +6,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { VzvaultError } from '../../lib/errors.js';
+import { hasCode } from '../../lib/errors.js';
 import { repositoryLimits } from '../../lib/limits.js';
 import { formatIsoTime, parseIsoTime } from '../../lib/time.js';
 import type { BlobStore } from '../blob-store.js';
@@ -87,7 +87,7 @@ export class CheckTimes {
   async #text(prefix: string): Promise<string> {
     const bytes = await this.store.read(nameOf(prefix), repositoryLimits.checkTimesBytes).catch((error: unknown) => {
       // The only argument that can be unacceptable is the length of what was found.
-      if (error instanceof VzvaultError && ['E_ARGUMENT_INVALID', 'E_STORAGE_IO'].includes(error.code)) return null;
+      if (hasCode(error, 'E_ARGUMENT_INVALID', 'E_STORAGE_IO')) return null;
       throw error;
     });
     const whole = bytes?.toString('latin1') ?? '';

@@ -6,11 +6,12 @@
  */
 
 import { isDeepStrictEqual } from 'node:util';
+import { hasCode } from '../../lib/errors.js';
 import { formatSnapshotId, type SnapshotId } from '../../lib/guest.js';
 import type { Clock } from '../../lib/clock.js';
 import type { Repository } from '../repository.js';
 import type { SnapshotEntry } from '../snapshots.js';
-import { isOneOf, keepFindings, SnapshotVerifier, type Findings } from './snapshot-verifier.js';
+import { keepFindings, SnapshotVerifier, type Findings } from './snapshot-verifier.js';
 
 export interface HealingOptions {
   readonly clock: Pick<Clock, 'nowSeconds'>;
@@ -54,7 +55,7 @@ async function heal(repository: Repository, entry: SnapshotEntry, options: Heali
   try {
     await keepFindings(repository, entry.id, found, isSeenWhole ? checkedAtSeconds : options.clock.nowSeconds());
   } catch (error) {
-    if (isOneOf(error, 'E_SNAPSHOT_MISSING')) return false;
+    if (hasCode(error, 'E_SNAPSHOT_MISSING')) return false;
     throw error;
   }
   return found.damages.length === 0;

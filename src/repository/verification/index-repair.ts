@@ -7,7 +7,7 @@
 
 import type { CopyProgress, IndexRebuild, JobControl } from '../../engine/types.js';
 import type { Repository } from '../repository.js';
-import { PassiveSession } from '../sessions/passive-session.js';
+import { duringSession, PassiveSession } from '../sessions/passive-session.js';
 import { moveToQuarantine, type MendingOptions } from './quarantine.js';
 
 export async function repairIndex(
@@ -17,7 +17,7 @@ export async function repairIndex(
 ): Promise<IndexRebuild> {
   const { blobs, sealer } = repository;
   const session = await PassiveSession.open(blobs, sealer, sharing, { roots: [] });
-  try {
+  return await duringSession(session, async () => {
     const store = await repository.openStore();
     const isEncrypted = repository.config.keyFingerprint !== null;
     const result = await store.rebuildIndex({ sessionId: session.id, isEncrypted }, control);
@@ -26,8 +26,5 @@ export async function repairIndex(
     for (const segment of result.replaced) await moveToQuarantine(repository, `index/${segment}`, `${segment}.segment`);
     await store.refresh();
     return result;
-  } finally {
-    // Where it cannot be removed a collection ends it.
-    await session.end().catch(() => undefined);
-  }
+  });
 }

@@ -9,12 +9,12 @@
  */
 
 import type { Salvage, SnapshotWriter } from '../../engine/types.js';
-import { VzvaultError } from '../../lib/errors.js';
+import { hasCode } from '../../lib/errors.js';
 import { DEFAULT_COLLECTION_ZSTD_LEVEL } from '../collection/collector-defaults.js';
+import { listPacks, packPath } from '../pack-files.js';
 import type { Repository } from '../repository.js';
 import { QUARANTINE } from '../sessions/quarantined.js';
 import { WriterSession } from '../sessions/writer-session.js';
-import { listPacks, packPath } from './pack-list.js';
 import type { MendingOptions } from './quarantine.js';
 
 const WRITING = { zstdLevel: DEFAULT_COLLECTION_ZSTD_LEVEL, bandwidthLimitBytesPerSecond: 0 };
@@ -100,7 +100,7 @@ export class Mender {
         try {
           isMoved = await blobs.move(from, to);
         } catch (error) {
-          isMoved = !(error instanceof VzvaultError && error.code === 'E_NAME_TAKEN');
+          isMoved = !hasCode(error, 'E_NAME_TAKEN');
           throw error;
         }
       },

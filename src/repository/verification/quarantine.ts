@@ -1,9 +1,9 @@
 /** Names in `quarantine/`: how files get there, and how packs that lie there leave the index. Nothing is deleted. */
 
-import { VzvaultError } from '../../lib/errors.js';
+import { hasCode } from '../../lib/errors.js';
 import { DEFAULT_COLLECTION_ZSTD_LEVEL } from '../collection/collector-defaults.js';
 import type { Repository } from '../repository.js';
-import { PassiveSession } from '../sessions/passive-session.js';
+import { duringSession, PassiveSession } from '../sessions/passive-session.js';
 import { absentOf, packsInQuarantine, QUARANTINE } from '../sessions/quarantined.js';
 import type { Sharing } from '../sessions/sharing.js';
 
@@ -23,7 +23,7 @@ export async function moveToQuarantine({ blobs }: Repository, from: string, name
       await blobs.move(from, `${QUARANTINE}/${number === 1 ? name : `${name}.${number}`}`);
       return;
     } catch (error) {
-      const isTaken = error instanceof VzvaultError && error.code === 'E_NAME_TAKEN';
+      const isTaken = hasCode(error, 'E_NAME_TAKEN');
       if (!isTaken || number === NAMES_TRIED) throw error;
     }
   }
@@ -42,7 +42,7 @@ export async function forgetPacks(
 ): Promise<void> {
   const { blobs, sealer } = repository;
   const session = await PassiveSession.open(blobs, sealer, sharing, { roots: [] });
-  try {
+  await duringSession(session, async () => {
     const store = await repository.openStore();
     const reading = { zstdLevel: DEFAULT_COLLECTION_ZSTD_LEVEL, bandwidthLimitBytesPerSecond: 0 };
     const collection = await store.collection({ ...reading, sessionId: session.id });
@@ -56,7 +56,5 @@ export async function forgetPacks(
       await collection.close();
     }
     await store.refresh();
-  } finally {
-    await session.end().catch(() => undefined);
-  }
+  });
 }

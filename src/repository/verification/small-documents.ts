@@ -5,7 +5,7 @@
 
 import type { Damage } from '../../engine/types.js';
 import { toVzvaultError } from '../../lib/errors.js';
-import { snapshotDirectory } from '../../lib/guest.js';
+import { snapshotDirectory, snapshotPath } from '../../lib/guest.js';
 import { GenerationFiles } from '../collection/generation-files.js';
 import type { Repository } from '../repository.js';
 import { SessionFiles } from '../sessions/session-files.js';
@@ -45,7 +45,7 @@ export async function remainsOfSnapshots({ blobs, snapshots }: Repository): Prom
   const remains: string[] = [];
   for (const id of await snapshots.ids()) {
     const directory = snapshotDirectory(id);
-    if ((await blobs.status(`${directory}/snapshot`)) !== null) continue;
+    if ((await blobs.status(snapshotPath(id))) !== null) continue;
     const files = (await blobs.list(directory)) ?? [];
     if (files.length > 0)
       remains.push(`${directory}/ holds ${files.map(({ name }) => name).join(', ')}, but no snapshot`);

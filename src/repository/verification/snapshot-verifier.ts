@@ -5,7 +5,7 @@
  */
 
 import type { ChunkStore, CopyProgress, Damage, JobControl, MapVerification } from '../../engine/types.js';
-import { VzvaultError, type ErrorCode } from '../../lib/errors.js';
+import { hasCode } from '../../lib/errors.js';
 import { formatSnapshotId, type SnapshotId } from '../../lib/guest.js';
 import { repositoryLimits } from '../../lib/limits.js';
 import type { Repository } from '../repository.js';
@@ -118,14 +118,10 @@ async function sidecarDamages({ snapshots }: Repository, id: SnapshotId): Promis
   // One after the other: a second that fails while the first is waited for would be nobody's rejection.
   for (const read of [() => snapshots.sidecars.notes(id), () => snapshots.sidecars.log(id)]) {
     await read().catch((error: unknown) => {
-      if (isOneOf(error, 'E_SNAPSHOT_DAMAGED', 'E_STORAGE_IO', 'E_SUITE_MISMATCH')) {
+      if (hasCode(error, 'E_SNAPSHOT_DAMAGED', 'E_STORAGE_IO', 'E_SUITE_MISMATCH')) {
         damages.push({ code: error.code, message: error.message });
-      } else if (!isOneOf(error, 'E_SNAPSHOT_MISSING')) throw error;
+      } else if (!hasCode(error, 'E_SNAPSHOT_MISSING')) throw error;
     });
   }
   return damages;
-}
-
-export function isOneOf(error: unknown, ...codes: readonly ErrorCode[]): error is VzvaultError {
-  return error instanceof VzvaultError && codes.includes(error.code);
 }

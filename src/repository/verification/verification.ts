@@ -8,20 +8,21 @@
 
 import type { ChunkStore, CopyProgress, Damage, JobControl, Salvage } from '../../engine/types.js';
 import type { Clock } from '../../lib/clock.js';
-import { toVzvaultError } from '../../lib/errors.js';
+import { hasCode, toVzvaultError } from '../../lib/errors.js';
 import { formatSnapshotId } from '../../lib/guest.js';
 import { verificationLimits } from '../../lib/limits.js';
+import { listPacks, packPath } from '../pack-files.js';
 import type { Repository } from '../repository.js';
 import { rootsOf } from '../sessions/map-root.js';
+import { duringSession } from '../sessions/passive-session.js';
 import { announceReader } from '../sessions/reading.js';
 import type { Sharing } from '../sessions/sharing.js';
 import type { SnapshotEntry } from '../snapshots.js';
 import { CheckTimes, type CheckLevel } from './check-times.js';
 import { Mender } from './mender.js';
-import { listPacks, packPath } from './pack-list.js';
 import { forgetPacks, quarantinedPacks } from './quarantine.js';
 import { remainsOfSnapshots, smallDamages } from './small-documents.js';
-import { isOneOf, keepFindings, SnapshotVerifier, type MapRunner } from './snapshot-verifier.js';
+import { keepFindings, SnapshotVerifier, type MapRunner } from './snapshot-verifier.js';
 
 export interface VerificationOptions {
   readonly clock: Clock;
@@ -273,23 +274,21 @@ class Verification {
     const roots = entry.summary === null ? [] : rootsOf(entry.summary);
     // A collection that runs at the same time must not make damage of what is being read.
     const session = await announceReader(this.repository, this.options.sharing, roots);
-    try {
+    await duringSession(session, async () => {
       // Hours may lie between the listing and this; what was removed meanwhile is no damage.
       if (!(await this.#isThere(entry))) return;
       const findings = await this.#verifier.verify(entry);
       const nowSeconds = this.options.clock.nowSeconds();
       await this.#keep(() => keepFindings(this.repository, entry.id, findings, nowSeconds));
       this.#snapshots.set(name, { snapshot: name, damages: findings.damages });
-    } finally {
-      await session?.end().catch(() => undefined);
-    }
+    });
   }
 
   async #isThere({ id }: SnapshotEntry): Promise<boolean> {
     return await this.repository.snapshots.get(id).then(
       () => true,
       (error: unknown) => {
-        if (isOneOf(error, 'E_SNAPSHOT_MISSING')) return false;
+        if (hasCode(error, 'E_SNAPSHOT_MISSING')) return false;
         throw error;
       },
     );
@@ -300,7 +299,7 @@ class Verification {
     try {
       await write();
     } catch (error) {
-      if (isOneOf(error, 'E_SNAPSHOT_MISSING') || this.#hasWarned) return;
+      if (hasCode(error, 'E_SNAPSHOT_MISSING') || this.#hasWarned) return;
       this.#hasWarned = true;
       this.options.warn(`what is found cannot be kept with the snapshots: ${toVzvaultError(error).line}`);
     }

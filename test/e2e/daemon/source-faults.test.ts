@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { test, type TestContext } from 'node:test';
 import type { DaemonClient } from '../../../src/rpc/client.js';
 import type { Storage } from '../../../src/rpc/contract.js';
-import type { ErrorCode } from '../../../src/lib/errors.js';
+import { type ErrorCode } from '../../../src/lib/errors.js';
 import { rejectsWith } from '../../support/assertions.js';
 import { backUpGuest, createStorage, type Disk, diskAt, TestDaemon, volumesOf } from '../../support/daemon.js';
 import { startNbdkit } from '../../support/nbd-servers.js';

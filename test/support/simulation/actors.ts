@@ -1,7 +1,7 @@
 /** Who lives in the simulated world: processes that back up, restore, prune and collect, over and over, until they crash or are told to stop. */
 import type { ChunkStore } from '../../../src/engine/types.js';
 import { toVzvaultError } from '../../../src/lib/errors.js';
-import { snapshotDirectory, type SnapshotId } from '../../../src/lib/guest.js';
+import { snapshotPath, type SnapshotId } from '../../../src/lib/guest.js';
 import { beginBackup, type BackupSession } from '../../../src/repository/backup-session.js';
 import type { PackChoiceLimits } from '../../../src/repository/collection/pack-choice.js';
 import { collectGarbage } from '../../../src/repository/collection/collector.js';
@@ -219,7 +219,7 @@ export class Actor {
     const { snapshots } = this.repository;
     const marked = (await snapshots.list()).filter((entry) => verifyStateOf(entry) === 'damaged');
     for (const { id } of marked) await snapshots.remove(id);
-    return marked.map(({ id }) => `${snapshotDirectory(id)}/snapshot`).sort();
+    return marked.map(({ id }) => snapshotPath(id)).sort();
   }
 
   /** A pack goes bad: some of it, or all. */

@@ -2,7 +2,7 @@
  * Checkers that hold the error table equal in its four places: src/lib/errors.ts (the source), native/core/base/status.h,
  * docs/errors.md, and whatever else names a code. Each answers what is wrong, one line a problem.
  */
-import type { ErrorKind } from '../../../src/lib/errors.js';
+import { type ErrorKind } from '../../../src/lib/errors.js';
 import type { SourceFile } from './tree.js';
 
 export type Table = Readonly<Record<string, ErrorKind>>;

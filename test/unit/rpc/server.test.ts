@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, statSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { pause } from '../../../src/lib/deadline.js';
-import type { VzvaultError } from '../../../src/lib/errors.js';
+import { type VzvaultError } from '../../../src/lib/errors.js';
 import { rejectsWith } from '../../support/assertions.js';
 import { until } from '../../support/processes.js';
 import { codeOf, RawClient } from '../../support/rpc.js';

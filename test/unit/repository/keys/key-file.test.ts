@@ -62,12 +62,8 @@ describe('a key file', () => {
   it('opens with its passphrase, and with no other', async (t) => {
     const path = join(cleanupsOf(t).directory(), 'key.json');
     const key = randomKey();
-    const sealed = await sealKeyFile(
-      plainKeyFile(key, facts),
-      key,
-      Buffer.from('a good passphrase'),
-      keyLimits.scryptCostMin,
-    );
+    const passphrase = Buffer.from('a good passphrase');
+    const sealed = await sealKeyFile(plainKeyFile(key, facts), passphrase, keyLimits.scryptCostMin);
     await writeKeyFile(path, sealed);
     assert.ok(!readFileSync(path, 'utf8').includes(key.toString('base64')));
     const file = await readKeyFile(path);
@@ -113,7 +109,7 @@ describe('a key file', () => {
   it('with any bit of a sealed key flipped opens no more', async () => {
     const key = randomKey();
     const passphrase = Buffer.from('a good passphrase');
-    const file = await sealKeyFile(plainKeyFile(key, facts), key, passphrase, keyLimits.scryptCostMin);
+    const file = await sealKeyFile(plainKeyFile(key, facts), passphrase, keyLimits.scryptCostMin);
     assert.ok(file.key.kind === 'sealed');
     for (let bit = 0; bit < file.key.sealed.length * 8; bit += 37) {
       const sealed = Buffer.from(file.key.sealed);

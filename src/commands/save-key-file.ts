@@ -1,0 +1,33 @@
+/** Writing a key file as a command was asked to: sealed by a new passphrase, or plain. */
+
+import { sealKeyFile, writeKeyFile, type PlainKeyFile } from '../repository/keys/key-file.js';
+import { wipe } from '../repository/keys/key-material.js';
+import type { CommandContext } from './context.js';
+import { newPassphrase } from './unlocking.js';
+
+export interface SaveOptions {
+  readonly isSealed: boolean;
+  /** Where the new passphrase is; where nobody says, it is asked for. */
+  readonly newPassphraseFile?: string;
+  /** Instead of the file that is there. */
+  readonly replace?: boolean;
+}
+
+/** E_ARGUMENT_INVALID for the passphrase, E_TARGET_EXISTS, E_PERMISSION. The key stays the caller's to wipe. */
+export async function saveKeyFile(
+  context: CommandContext,
+  path: string,
+  file: PlainKeyFile,
+  { isSealed, newPassphraseFile, replace = false }: SaveOptions,
+): Promise<void> {
+  if (!isSealed) {
+    await writeKeyFile(path, file, { replace });
+    return;
+  }
+  const passphrase = await newPassphrase(context, newPassphraseFile);
+  try {
+    await writeKeyFile(path, await sealKeyFile(file, passphrase), { replace });
+  } finally {
+    wipe(passphrase);
+  }
+}
