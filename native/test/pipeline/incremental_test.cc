@@ -283,12 +283,16 @@ TEST_CASE("an error of the regions is that of the backup, wherever it comes") {
     const std::uint64_t after_;
     std::uint64_t told_ = 0;
   };
-  FakeSource source(64 * kMiB);
-  source.add(0, random_pattern(64 * kMiB, 1));
+  const Bytes bytes = random_pattern(64 * kMiB, 1);
+  FakeSource first(64 * kMiB);
+  first.add(0, bytes);
   Repository repository;
   BackupCounters counters;
-  const Volume base = repository.backup(source, counters);
+  const Volume base = repository.backup(first, counters);
   for (std::uint64_t after : {0, 1, 15}) {
+    // Each its own: after an error a source can only be destroyed.
+    FakeSource source(64 * kMiB);
+    source.add(0, bytes);
     CancelToken cancel;
     auto writer = repository.writer();
     Failing regions(after);
