@@ -13,8 +13,8 @@ import {
   verifyRepository,
   verifySnapshots,
   type VerificationOptions,
-  type VerificationReport,
 } from '../repository/verification/verification.js';
+import type { VerificationReport } from '../repository/verification/verification-report.js';
 import { durationArgument } from './arguments.js';
 import { EXIT, printJson, printLine, type Action, type CommandContext } from './context.js';
 import { withProgress } from './progress.js';
@@ -83,6 +83,8 @@ async function verifyWhole(
 ): Promise<VerificationReport> {
   const { problem } = repository.access;
   const isKeyless = options.keyless === true || problem !== null;
+  // A key that does not fit is a mistake, which must not look like a repository that is well.
+  if (options.keyless !== true && problem?.code !== 'E_KEY_MISSING') repository.access.require();
   const report = await verifyRepository(repository, verificationOptions(context, options, isKeyless));
   if (problem !== null && options.keyless !== true) {
     context.terminal.err(`vzvault: only packs were verified, by their names: ${problem.line}\n`);
@@ -175,6 +177,7 @@ function printReport({ terminal }: CommandContext, report: VerificationReport, i
   }
   const damaged = snapshots.filter((snapshot) => snapshot.damages.length > 0).length;
   const packs = `${report.packs} packs (${formatBytes(report.packBytes)}), ${report.chunks} chunks, `;
-  const what = `${report.packs === 0 ? '' : packs}${snapshots.length} snapshots`;
+  const ofSnapshots = report.level === 'name' ? 'no snapshots' : `${snapshots.length} snapshots`;
+  const what = `${report.packs === 0 ? '' : packs}${ofSnapshots}`;
   printLine(terminal, isDamaged ? `${what}: DAMAGED, ${damaged} snapshots are touched` : `${what}: all intact`);
 }

@@ -23,6 +23,7 @@ import { Mender } from './mender.js';
 import { forgetPacks, quarantinedPacks } from './quarantine.js';
 import { remainsOfSnapshots, smallDamages } from './small-documents.js';
 import { keepFindings, SnapshotVerifier, type MapRunner } from './snapshot-verifier.js';
+import type { SnapshotReport, VerificationReport } from './verification-report.js';
 
 export interface VerificationOptions {
   readonly clock: Clock;
@@ -44,24 +45,6 @@ export interface VerificationOptions {
   readonly runMap: MapRunner;
   /** A line for people. */
   readonly warn: (line: string) => void;
-}
-
-export interface SnapshotReport {
-  readonly snapshot: string;
-  readonly damages: readonly Damage[];
-}
-
-export interface VerificationReport {
-  readonly packs: number;
-  readonly packBytes: number;
-  readonly chunks: number;
-  readonly damages: readonly Damage[];
-  readonly snapshots: readonly SnapshotReport[];
-  readonly quarantined: readonly string[];
-  readonly salvagedChunks: number;
-  readonly lostChunks: number;
-  /** What there was no time for. */
-  readonly remaining: { readonly packs: number; readonly snapshots: number };
 }
 
 type Item =
@@ -92,6 +75,8 @@ class Verification {
   readonly #damages: Damage[] = [];
   readonly #snapshots = new Map<string, SnapshotReport>();
   readonly #quarantined: string[] = [];
+  /** Snapshots that were read before a pack was taken out of use. */
+  readonly #outdated = new Set<string>();
   readonly #verifier: SnapshotVerifier;
   readonly #mender: Mender;
   #packs = 0;
@@ -123,7 +108,10 @@ class Verification {
     const left = await this.#work(due, times).finally(() => this.#mender.close());
     await this.#checkIndex();
     // Who committed before that could be seen is listed now.
-    if (this.#salvage.lost > 0) for (const entry of await snapshots.list()) await this.#snapshot(entry);
+    if (this.#salvage.lost > 0 || this.#outdated.size > 0) {
+      for (const entry of await snapshots.list())
+        if (this.#salvage.lost > 0 || this.#outdated.has(formatSnapshotId(entry.id))) await this.#snapshot(entry);
+    }
     const remaining = left.filter(({ entry }) => entry === null || !this.#snapshots.has(formatSnapshotId(entry.id)));
     const remainingPacks = remaining.filter(({ pack }) => pack !== null).length;
     return this.#report({ packs: remainingPacks, snapshots: remaining.length - remainingPacks });
@@ -135,7 +123,14 @@ class Verification {
   }
 
   #report(remaining: VerificationReport['remaining']): VerificationReport {
-    const counted = { packs: this.#packs, packBytes: this.#packBytes, chunks: this.#chunks, damages: this.#damages };
+    const { level } = this.options;
+    const counted = {
+      level,
+      packs: this.#packs,
+      packBytes: this.#packBytes,
+      chunks: this.#chunks,
+      damages: this.#damages,
+    };
     const mended = {
       quarantined: this.#quarantined,
       salvagedChunks: this.#salvage.chunks,
@@ -242,6 +237,7 @@ class Verification {
       this.#quarantined.push(pack);
       // What was read of snapshots so far does not hold any more.
       this.#verifier.forget();
+      for (const name of this.#snapshots.keys()) this.#outdated.add(name);
       this.#snapshots.clear();
     } catch (error) {
       if (signal.aborted) throw error;

@@ -6,11 +6,8 @@ import { createRepository, type Repository } from '../../../src/repository/repos
 import { sharingOf } from '../../../src/repository/sessions/sharing.js';
 import { CheckTimes } from '../../../src/repository/verification/check-times.js';
 import { healSnapshots } from '../../../src/repository/verification/healing.js';
-import {
-  verifyRepository,
-  type VerificationOptions,
-  type VerificationReport,
-} from '../../../src/repository/verification/verification.js';
+import { verifyRepository, type VerificationOptions } from '../../../src/repository/verification/verification.js';
+import type { VerificationReport } from '../../../src/repository/verification/verification-report.js';
 import { documentOf, idOf, SECOND } from '../../support/documents.js';
 import { FakeEngine } from '../../support/fake-engine.js';
 import { FakeProcesses } from '../../support/fake-processes.js';
@@ -148,6 +145,27 @@ describe('a verification', () => {
       scene.names.filter((name) => name.startsWith('sessions/')),
       [],
     );
+  });
+
+  it('reads once more what it had read before a pack went, also where nothing was lost with it', async () => {
+    const scene = await Scene.withPacks(A);
+    const { snapshots } = scene.repository;
+    await scene.verify();
+    await snapshots.commit(documentOf(idOf(100)));
+    // Marked, so that it is read before the pack.
+    const marked = { state: 'damaged', checkedAtSeconds: SECOND, message: 'a chunk' } as const;
+    await snapshots.sidecars.setVerifyState(idOf(100), marked);
+    scene.engine.store.salvage = { chunks: 7, lost: 0 };
+    const read: string[] = [];
+    scene.engine.store.fault = (point) => {
+      if (point === 'verifyVolume' || point === 'verifyPacks') read.push(point);
+      if (point === 'verifyVolume') scene.engine.store.packDamages.set(A, [DAMAGE]);
+    };
+    const { quarantined, snapshots: reports } = await scene.verify();
+    assert.deepEqual([quarantined, reports.length], [[A], 1]);
+    const volumes = read.indexOf('verifyPacks');
+    assert.ok(volumes > 0);
+    assert.equal(read.filter((point) => point === 'verifyVolume').length, 2 * volumes);
   });
 
   it('leaves a pack where it is: without a key, where it is told to, for errors that pass, and where nothing can be written', async () => {
