@@ -145,7 +145,7 @@ export const ERRORS = {
   E_SNAPSHOT_DAMAGED: {
     retryable: false,
     actor: 'admin',
-    hint: 'the snapshot document of this backup is damaged; restore another backup and run vzvault verify',
+    hint: 'the document that is named is damaged; if it is a backup, restore another one; then run vzvault verify',
   },
   E_SNAPSHOT_PROTECTED: {
     retryable: false,

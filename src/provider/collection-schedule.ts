@@ -8,7 +8,7 @@
  */
 import type { WaitingClock } from '../lib/clock.js';
 import { withDeadline } from '../lib/deadline.js';
-import { toVzvaultError, VzvaultError } from '../lib/errors.js';
+import { hasCode, toVzvaultError, VzvaultError } from '../lib/errors.js';
 import { collectionLimits, sessionLimits } from '../lib/limits.js';
 import type { Logger } from '../lib/logger.js';
 import { parseIsoTime } from '../lib/time.js';
@@ -162,7 +162,11 @@ export class CollectionSchedule {
     const last = generations.filter(({ isDone }) => isDone).at(-1);
     // What was left unfinished waits for nobody.
     if (last === undefined || pending !== null) return 0;
-    const done = await files.done(last.number);
+    // One that cannot be read must not keep this storage from being collected for ever.
+    const done = await files.done(last.number).catch((error: unknown) => {
+      if (hasCode(error, 'E_SNAPSHOT_DAMAGED', 'E_ARGUMENT_INVALID', 'E_STORAGE_IO')) return null;
+      throw error;
+    });
     const ageMs = (clock.nowSeconds() - (parseIsoTime(done?.finishedAt ?? '') ?? 0)) * 1000;
     // Another machine's clock: it only decides when, and a time that makes no sense decides nothing.
     return ageMs >= 0 && ageMs < collectionLimits.intervalMs - collectionLimits.delayMs

@@ -69,6 +69,24 @@ describe('the schedule of collections', () => {
     assert.equal(garbage.closes, 2);
   });
 
+  it('does not give up where it cannot be read when the last one was', async () => {
+    const stage = await setUp();
+    const { world, schedule, warnings } = stage;
+    const { store, disk } = world.engine;
+    const { garbage } = store;
+    garbage.uses = [FakeCollection.pack('a', 0)];
+    schedule.noteUse(storage);
+    await lookLater(stage);
+    assert.equal(garbage.closes, 1);
+    garbage.uses = [];
+    const done = [...disk.files.keys()].filter((path) => path.endsWith('.done'));
+    assert.equal(done.length, 1);
+    for (const path of done) disk.files.set(path, Buffer.from('x'));
+    world.clock.advance(collectionLimits.intervalMs);
+    await lookLater(stage);
+    assert.deepEqual([garbage.closes, warnings], [2, []]);
+  });
+
   it('lets another node finish', async () => {
     const stage = await setUp();
     const { world, schedule } = stage;
