@@ -24,7 +24,8 @@ export interface Terminal {
 
 /** Where keys and passphrases come from; undefined where nobody said. */
 export interface KeyOptions {
-  readonly keyFile: string | undefined;
+  /** Null: from none, whatever the storage has. */
+  readonly keyFile: string | null | undefined;
   readonly passphraseFile: string | undefined;
   /** By the command line, so the repository has to be one that has keys; the environment may name it for others. */
   readonly isKeyFileGiven: boolean;

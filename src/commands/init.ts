@@ -15,6 +15,7 @@ import { askPassphrase } from './unlocking.js';
 interface Options {
   readonly chunkSize?: number;
   readonly encryptionKey?: string;
+  readonly passphraseFile?: string;
   readonly json?: boolean;
 }
 
@@ -60,7 +61,7 @@ interface InitKey {
 
 async function init(context: CommandContext, [path = '']: readonly string[], options: Options): Action {
   const { engine, clock, terminal, hostname } = context;
-  const key = await keyOf(context, options.encryptionKey);
+  const key = await keyOf(context, options);
   try {
     const repository = await createRepository(
       engine,
@@ -87,9 +88,13 @@ async function init(context: CommandContext, [path = '']: readonly string[], opt
 }
 
 /** The key of the file, made before the repository: one that was made for nothing does no harm, one that could not be kept does. */
-async function keyOf(context: CommandContext, wanted: string | undefined): Promise<InitKey | null> {
+async function keyOf(context: CommandContext, options: Options): Promise<InitKey | null> {
+  const { encryptionKey: wanted, passphraseFile } = options;
+  // Everywhere else it says that the repository is encrypted: nobody shall believe so of one that is not.
+  if (context.keys.isKeyFileGiven && wanted !== AUTOGEN)
+    throw new VzvaultError('E_ARGUMENT_INVALID', '--key-file is for --encryption-key autogen');
   if (wanted === undefined) return null;
-  const file = wanted === AUTOGEN ? context.keys.keyFile : wanted;
+  const file = wanted === AUTOGEN ? (context.keys.keyFile ?? undefined) : wanted;
   if (file === undefined) {
     throw new VzvaultError('E_ARGUMENT_INVALID', 'say with --key-file or VZVAULT_KEY_FILE where the new key shall be');
   }
@@ -98,6 +103,8 @@ async function keyOf(context: CommandContext, wanted: string | undefined): Promi
     const bytes = await keyInFile(found, file, askPassphrase(context));
     return { bytes, file, isNew: false };
   }
+  if (passphraseFile !== undefined)
+    throw new VzvaultError('E_ARGUMENT_INVALID', `there is no key file ${file} yet that could have a passphrase`);
   const bytes = randomKey();
   await writeKeyFile(file, plainKeyFile(bytes, { repositoryId: null, createdAtSeconds: context.clock.nowSeconds() }));
   return { bytes, file, isNew: true };

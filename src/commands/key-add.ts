@@ -32,7 +32,10 @@ export function registerKeyAdd(key: Command, context: CommandContext): void {
     .argument('[file]', 'the other key file')
     .option('--passphrase', 'add a passphrase instead of a key')
     .option('--sealed', 'seal a key file that is made by a passphrase')
-    .option('--new-passphrase-file <file>', 'read the new passphrase from this file, or from - (default: ask twice)')
+    .option(
+      '--new-passphrase-file <file>',
+      'read the new passphrase from this file, or from -; a key file is sealed by it (default: ask twice)',
+    )
     .option('--label <text>', 'whose key it is, for vzvault key list (default: the name of this machine)')
     .option('--json', 'print the result as JSON')
     .addHelpText(
@@ -51,6 +54,8 @@ async function add(context: CommandContext, args: readonly string[], options: Op
   if (wantsPassphrase === (file !== undefined)) {
     throw new VzvaultError('E_ARGUMENT_INVALID', 'name a key file, or give --passphrase');
   }
+  if (wantsPassphrase && options.sealed === true)
+    throw new VzvaultError('E_ARGUMENT_INVALID', 'only a key file can be sealed, a passphrase cannot');
   const fingerprint = await withRepository(context, store, async (repository) => {
     // Before anybody is asked for anything new.
     secretOf(repository);
@@ -80,18 +85,23 @@ async function addKey(
   path: string,
   options: Options,
 ): Promise<string> {
-  const key = (await existingKey(context, path)) ?? (await makeKeyFile(context, repository, path, options));
+  const found = await findKeyFile(path);
+  if (found !== null && (options.sealed === true || options.newPassphraseFile !== undefined)) {
+    throw new VzvaultError(
+      'E_ARGUMENT_INVALID',
+      `the key file ${path} exists: it stays as it is; vzvault key passphrase seals it`,
+    );
+  }
+  const key =
+    found === null
+      ? await makeKeyFile(context, repository, path, options)
+      : await keyInFile(found, path, askPassphrase(context));
   try {
     const protector = { kind: 'key', key, label: options.label ?? context.hostname } as const;
     return await repository.keys.add(secretOf(repository), protector, context.clock.nowSeconds());
   } finally {
     wipe(key);
   }
-}
-
-async function existingKey(context: CommandContext, path: string): Promise<Buffer | null> {
-  const file = await findKeyFile(path);
-  return file === null ? null : await keyInFile(file, path, askPassphrase(context));
 }
 
 /** On disk before the repository knows the key. */
@@ -104,6 +114,11 @@ async function makeKeyFile(
   const key = randomKey();
   const { repositoryId } = config;
   const plain = plainKeyFile(key, { repositoryId, createdAtSeconds: context.clock.nowSeconds() });
-  await saveKeyFile(context, path, plain, { ...options, isSealed: options.sealed === true });
-  return key;
+  try {
+    await saveKeyFile(context, path, plain, options);
+    return key;
+  } catch (error) {
+    wipe(key);
+    throw error;
+  }
 }

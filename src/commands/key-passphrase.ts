@@ -39,11 +39,13 @@ Examples:
 }
 
 async function change(context: CommandContext, [store = '']: readonly string[], options: Options): Action {
+  if (options.none === true && options.newPassphraseFile !== undefined)
+    throw new VzvaultError('E_ARGUMENT_INVALID', 'no passphrase and a new one contradict');
   if (options.keyFile !== undefined) return await changeKeyFile(context, store, options.keyFile, options);
   if (options.none === true)
     throw new VzvaultError('E_ARGUMENT_INVALID', 'only a key file can be without a passphrase; name it by --key-file');
   // The environment and the storage's section may name a key file: here the passphrase is what has to open it.
-  const byPassphrase: CommandContext = { ...context, keys: { ...context.keys, keyFile: undefined } };
+  const byPassphrase: CommandContext = { ...context, keys: { ...context.keys, keyFile: null } };
   const fingerprint = await withRepository(byPassphrase, store, async (repository) => {
     const secret = secretOf(repository);
     const { openedBy } = repository.access;
@@ -76,6 +78,9 @@ async function changeKeyFile(context: CommandContext, store: string, path: strin
   const key = await keyInFile(file, path, async (what) => {
     old = await ask(what);
     return old === null ? null : Buffer.from(old);
+  }).catch((error: unknown) => {
+    wipe(old);
+    throw error;
   });
   const known: CommandContext = {
     ...context,
@@ -85,7 +90,7 @@ async function changeKeyFile(context: CommandContext, store: string, path: strin
   try {
     await withRepository(known, store, async (repository) => secretOf(repository));
     const plain = { ...file, key: { kind: 'plain', bytes: key } } as const;
-    await saveKeyFile(context, path, plain, { ...options, isSealed: options.none !== true, replace: true });
+    await saveKeyFile(context, path, plain, { ...options, sealed: options.none !== true, replace: true });
   } finally {
     wipe(key, old);
   }

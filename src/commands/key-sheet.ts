@@ -46,7 +46,7 @@ export function registerKeyRestore(key: Command, context: CommandContext): void 
     .argument('<file>', 'the key file to make')
     .option('--sheet <file>', 'read the sheet from this file')
     .option('--sealed', 'seal the key file by a passphrase')
-    .option('--new-passphrase-file <file>', 'read that passphrase from this file (default: ask twice)')
+    .option('--new-passphrase-file <file>', 'seal it by the passphrase in this file, or from - (default: ask twice)')
     .addHelpText(
       'after',
       `
@@ -85,7 +85,7 @@ async function restore(
   options: RestoreOptions,
 ): Action {
   // The repository says which sheet is the right one; no key is needed for that.
-  const withoutKey = { ...context, keys: { keyFile: undefined, passphraseFile: undefined, isKeyFileGiven: false } };
+  const withoutKey = { ...context, keys: { keyFile: null, passphraseFile: undefined, isKeyFileGiven: false } };
   const config = await withRepository(unasked(withoutKey), store, async (repository) => {
     requireEncrypted(repository);
     return repository.config;
@@ -97,7 +97,7 @@ async function restore(
     }
     const { repositoryId } = config;
     const plain = plainKeyFile(secret, { repositoryId, createdAtSeconds: context.clock.nowSeconds() });
-    await saveKeyFile(context, file, plain, { ...options, isSealed: options.sealed === true });
+    await saveKeyFile(context, file, plain, options);
   } finally {
     wipe(secret);
   }

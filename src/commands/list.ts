@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { formatSnapshotId, type Guest } from '../lib/guest.js';
 import { formatBytes } from '../lib/units.js';
 import { formatVolumeName } from '../lib/volume-name.js';
-import { verifyStateOf, type SnapshotEntry } from '../repository/snapshots.js';
+import { isLocked, verifyStateOf, type SnapshotEntry } from '../repository/snapshots.js';
 import { guestArgument } from './arguments.js';
 import { EXIT, printJson, printLine, type Action, type CommandContext } from './context.js';
 import { runs } from './run.js';
@@ -12,7 +12,7 @@ import { formatTable, printable } from './table.js';
 import { withRepository } from './with-repository.js';
 
 /** The words in the column STATE. */
-const STATES = { none: [], ok: ['verified'], damaged: ['DAMAGED'] } as const;
+const STATES = { none: [], ok: ['verified'], damaged: ['DAMAGED'], unknown: ['encrypted'] } as const;
 
 interface Options {
   readonly guest?: Guest;
@@ -72,21 +72,12 @@ export function entryToJson(entry: SnapshotEntry): Record<string, unknown> {
   };
 }
 
-/** Whether there is more to tell, which nobody can read without the key. */
-export function isLocked({ summary, damage }: SnapshotEntry): boolean {
-  return summary === null && damage === null;
-}
-
 function formatEntries(entries: readonly SnapshotEntry[]): string {
   const rows = entries.map((entry) => [
     formatSnapshotId(entry.id),
     entry.summary === null ? '-' : formatBytes(entry.summary.sizeBytes),
     entry.summary === null ? '-' : formatBytes(entry.summary.stats.addedBytes),
-    [
-      ...(entry.protected ? ['protected'] : []),
-      ...(isLocked(entry) ? ['encrypted'] : []),
-      ...STATES[verifyStateOf(entry)],
-    ].join(' '),
+    [...(entry.protected ? ['protected'] : []), ...STATES[verifyStateOf(entry)]].join(' '),
     printable(entry.notes.split('\n')[0] ?? ''),
   ]);
   const columns = [

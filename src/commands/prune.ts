@@ -78,7 +78,9 @@ Examples:
 async function prune(context: CommandContext, [store = '']: readonly string[], options: Options): Action {
   const rules = rulesOf(store, options);
   const { terminal } = context;
-  return await withRepository(context, store, async ({ snapshots }) => {
+  return await withRepository(context, store, async ({ access, snapshots }) => {
+    // Which are damaged cannot be told without it: a good one would go in the place of a damaged one.
+    access.require();
     const marked = await mark(snapshots, options.guest, rules);
     if (options.json !== true) terminal.out(describe(marked));
     const failed = options.dryRun === true ? 0 : await removeMarked(context, snapshots, marked);

@@ -6,8 +6,8 @@ import type { CommandContext } from './context.js';
 import { newPassphrase } from './unlocking.js';
 
 export interface SaveOptions {
-  readonly isSealed: boolean;
-  /** Where the new passphrase is; where nobody says, it is asked for. */
+  readonly sealed?: boolean;
+  /** Where the new passphrase is, which is to seal it then; where nobody says, it is asked for. */
   readonly newPassphraseFile?: string;
   /** Instead of the file that is there. */
   readonly replace?: boolean;
@@ -18,9 +18,9 @@ export async function saveKeyFile(
   context: CommandContext,
   path: string,
   file: PlainKeyFile,
-  { isSealed, newPassphraseFile, replace = false }: SaveOptions,
+  { sealed = false, newPassphraseFile, replace = false }: SaveOptions,
 ): Promise<void> {
-  if (!isSealed) {
+  if (!sealed && newPassphraseFile === undefined) {
     await writeKeyFile(path, file, { replace });
     return;
   }

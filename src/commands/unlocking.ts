@@ -42,7 +42,8 @@ export function keyOptionsOf(
 /** What STORE means, and how it is opened. */
 export function locationOf(context: CommandContext, store: string): StorageLocation {
   const location = locateStore(store, context.storageConfigPath);
-  const { keyFile = location.unlocking?.keyFile, isKeyFileGiven } = context.keys;
+  const { keyFile: wanted, isKeyFileGiven } = context.keys;
+  const keyFile = wanted === undefined ? location.unlocking?.keyFile : (wanted ?? undefined);
   const mustBeEncrypted = isKeyFileGiven || location.unlocking?.mustBeEncrypted === true;
   const unlocking: Unlocking = { keyFile, mustBeEncrypted, ask: askPassphrase(context) };
   return { ...location, unlocking };

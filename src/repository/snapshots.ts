@@ -281,9 +281,15 @@ export class Snapshots {
   }
 }
 
-/** What verification has to say of a snapshot, or that its document cannot be read. */
-export function verifyStateOf({ damage, verified }: SnapshotEntry): 'none' | 'ok' | 'damaged' {
-  return damage !== null ? 'damaged' : (verified?.state ?? 'none');
+/** Whether there is more to tell, which nobody can read without the key. */
+export function isLocked({ summary, damage }: SnapshotEntry): boolean {
+  return summary === null && damage === null;
+}
+
+/** What verification has to say of a snapshot, or that its document cannot be read; `unknown`: without the key nobody can tell. */
+export function verifyStateOf(entry: SnapshotEntry): 'none' | 'ok' | 'damaged' | 'unknown' {
+  if (entry.damage !== null) return 'damaged';
+  return isLocked(entry) ? 'unknown' : (entry.verified?.state ?? 'none');
 }
 
 function summarize(document: SnapshotDocument): SnapshotSummary {

@@ -95,7 +95,7 @@ export function base64(maxBytes: number): z.ZodString {
   return z.string().max(longest).refine(isBase64, 'not base64');
 }
 
-export const verifyState = z.enum(['none', 'ok', 'damaged']);
+export const verifyState = z.enum(['none', 'ok', 'damaged', 'unknown']);
 
 /** One backup as storage.list and storage.info tell it. */
 export const listEntry = z.strictObject({

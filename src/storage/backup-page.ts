@@ -20,7 +20,7 @@ export interface BackupEntry {
   readonly addedBytes: number;
   readonly notes: string;
   readonly protected: boolean;
-  readonly verifyState: 'none' | 'ok' | 'damaged';
+  readonly verifyState: ReturnType<typeof verifyStateOf>;
 }
 
 export interface BackupPage {

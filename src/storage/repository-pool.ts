@@ -47,14 +47,16 @@ export class RepositoryPool {
     return await this.withEngine(location, options, async (engine) => {
       const entry = this.#entry(location.path);
       const found = await openRepository(engine, location).catch((error: unknown) => {
-        entry.repository = null;
+        forget(entry);
         throw error;
       });
       const known = entry.repository;
       const same = known !== null && isSame(known, found);
       if (same) found.access.close();
-      entry.repository = same ? known : found;
-      return await work(entry.repository);
+      else forget(entry);
+      const repository = same ? known : found;
+      entry.repository = repository;
+      return await work(repository);
     });
   }
 
@@ -98,7 +100,10 @@ export class RepositoryPool {
     this.#entries.set(path, entry);
     if (this.#entries.size > storageLimits.storages) {
       const idle = [...this.#entries].find(([name, other]) => name !== path && isIdle(other));
-      if (idle !== undefined) this.#entries.delete(idle[0]);
+      if (idle !== undefined) {
+        this.#entries.delete(idle[0]);
+        forget(idle[1]);
+      }
     }
     return entry;
   }
@@ -109,6 +114,12 @@ export class RepositoryPool {
     entry.directories.set(path, directory);
     return directory;
   }
+}
+
+/** Calls that still work with it need no secret any more. */
+function forget(entry: Entry): void {
+  entry.repository?.access.close();
+  entry.repository = null;
 }
 
 /** Whether what was remembered of one holds for the other; not where the key came, went or changed. */

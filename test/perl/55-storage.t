@@ -68,6 +68,13 @@ subtest 'retention' => sub {
         is($@, "error pruning backups - check log\n", 'a failure is reported in the end');
     });
     is(scalar($calls->@*), 3, 'after trying the others');
+
+    my @locked = (entry(1_700_000_000), entry(1_700_000_000 + $day, verifyState => 'unknown'));
+    $calls = with_daemon({ 'storage.list' => { backups => \@locked, more => $false } }, sub {
+        eval { $prune->(undef, undef, 0, $log) };
+        like($@, qr/\Apruning vault: .* \(E_KEY_MISSING: /, 'without the key it removes nothing');
+    });
+    is(scalar($calls->@*), 1, 'and says why');
     is(scalar(grep { m/\Aerr: error when removing .*disk on fire/ } @log), 2, 'each with its line');
 };
 

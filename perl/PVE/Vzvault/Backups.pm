@@ -8,7 +8,7 @@ use strict;
 use warnings;
 
 use PVE::Vzvault::Client;
-use PVE::Vzvault::Error qw(code_of);
+use PVE::Vzvault::Error qw(code_of raise);
 use PVE::Vzvault::Section;
 use PVE::Vzvault::Volname;
 
@@ -68,13 +68,16 @@ sub volumes {
 
 # The backups of all guests, or of $vmid and $type, in the form of PVE's prune lists: ctime, type,
 # vmid, volid and mark. A damaged one neither counts as kept, which could make a good one go in its
-# place, nor is it marked for removal: that is for the administrator.
+# place, nor is it marked for removal: that is for the administrator. Without the key nobody knows
+# which are damaged: then it dies with E_KEY_MISSING.
 sub mark {
     my ($storeid, $scfg, $keep, $vmid, $type) = @_;
 
     my ($marked, $groups) = ([], {});
     for my $entry (list($storeid, $scfg, $vmid)->@*) {
         next if defined($type) && $type ne $entry->{guestType};
+        raise('E_KEY_MISSING', "pruning $storeid: which backups are damaged cannot be read")
+            if $entry->{verifyState} eq 'unknown';
         my $item = {
             ctime => $entry->{timeSeconds},
             type => $entry->{guestType},

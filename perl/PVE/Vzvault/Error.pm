@@ -38,6 +38,8 @@ our %HINT = (
     E_CATALOGUE_DAMAGED =>
         q{the catalogue of a container's archive is damaged; restore another backup and run vzvault}
         . ' verify',
+    E_KEY_MISSING => 'the repository is encrypted and this node has no key for it; give the'
+        . q{ storage's encryption-key or VZVAULT_KEY_FILE},
     E_STORAGE_TIMEOUT => 'the storage does not answer; check the mount and its server',
 );
 

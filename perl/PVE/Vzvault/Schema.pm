@@ -65,7 +65,7 @@ my $entry = record(
     addedBytes => $bytes,
     notes => $text,
     protected => \&bool_from_wire,
-    verifyState => pattern('a verify state', qr/none|ok|damaged/),
+    verifyState => pattern('a verify state', qr/none|ok|damaged|unknown/),
 );
 my $sized_disks = map_of($device, record(sizeBytes => $bytes), MAX_DISKS);
 my $stored = record(addedBytes => $bytes, readBytes => $bytes, sizeBytes => $bytes);

@@ -83,9 +83,9 @@ export async function sealKeyFile(file: PlainKeyFile, passphrase: Buffer, scrypt
   return { ...file, key: { kind: 'sealed', scrypt, salt, sealed } };
 }
 
-/** The key in a file; asks for its passphrase where it has one. E_KEY_MISSING, E_KEY_WRONG. The caller's to wipe. */
+/** The key in a file, of a plain one the Buffer itself; asks for its passphrase where it has one. E_KEY_MISSING, E_KEY_WRONG. The caller's to wipe. */
 export async function keyInFile(file: KeyFile, path: string, ask: AskPassphrase): Promise<Buffer> {
-  if (file.key.kind === 'plain') return Buffer.from(file.key.bytes);
+  if (file.key.kind === 'plain') return file.key.bytes;
   const { scrypt, salt, sealed } = file.key;
   const passphrase = await ask(`the key file ${path}`);
   if (passphrase === null) {

@@ -5,7 +5,6 @@
 
 import { join } from 'node:path';
 import { keyInFile, readKeyFile } from './key-file.js';
-import { wipe } from './key-material.js';
 import type { Unlocking } from './unlock.js';
 
 const KEY_DIRECTORY = '/etc/pve/priv/storage';
@@ -18,12 +17,7 @@ export function storageKeyFile(storageId: string, environment: NodeJS.ProcessEnv
 /** The key of a storage, for a new repository. E_KEY_MISSING, E_KEY_WRONG, E_PERMISSION. The caller's to wipe. */
 export async function keyOfStorage(storageId: string): Promise<Buffer> {
   const path = storageKeyFile(storageId);
-  const file = await readKeyFile(path);
-  try {
-    return await keyInFile(file, path, async () => null);
-  } finally {
-    if (file.key.kind === 'plain') wipe(file.key.bytes);
-  }
+  return await keyInFile(await readKeyFile(path), path, async () => null);
 }
 
 /** A section of storage.cfg, as far as keys are concerned. */

@@ -71,7 +71,7 @@ async function unlockByFile(
     const made = other === null || other === repositoryId ? '' : `; it was made for the repository ${other}`;
     throw new VzvaultError('E_KEY_WRONG', `the key ${fingerprint} in ${keyFile} does not open ${path}${made}`);
   } finally {
-    wipe(key, file.key.kind === 'plain' ? file.key.bytes : null);
+    wipe(key);
   }
 }
 

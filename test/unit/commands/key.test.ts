@@ -55,6 +55,24 @@ describe('vzvault init --encryption-key', () => {
       assert.equal((await cli.run('show', path, 'x', '--key-file', file)).code, 2);
   });
 
+  it('makes nothing where somebody may believe that it is encrypted, or that its key is sealed', async (t) => {
+    const { cli, directory } = await setUp(t);
+    cli.engine.disk.makeDirectory('/mnt/one');
+    const [key, passphrase] = [join(directory, 'new.key'), join(directory, 'passphrase')];
+    writeFileSync(passphrase, 'a first passphrase\n');
+    for (const args of [
+      ['--key-file', key],
+      ['--encryption-key', key, '--key-file', key],
+      ['--encryption-key', key, '--passphrase-file', passphrase],
+    ]) {
+      const { code, err } = await cli.run('init', '/mnt/one', ...args);
+      assert.equal(code, 2, args.join(' '));
+      assert.match(err, ERROR_LINE);
+      assert.ok(!existsSync(key));
+    }
+    assert.match((await cli.run('list', '/mnt/one')).err, /E_REPOSITORY_MISSING/);
+  });
+
   it('wants to know where a key shall be that it makes', async (t) => {
     const { cli } = await setUp(t);
     cli.engine.disk.makeDirectory('/mnt/one');
@@ -98,7 +116,7 @@ describe('a command on an encrypted repository', () => {
     assert.match(err, ERROR_LINE);
     assert.match(err, /E_KEY_MISSING/);
     const [entry] = (await cli.json('list', STORE)) as Record<string, unknown>[];
-    assert.deepEqual([entry?.['encrypted'], entry?.['damage'], entry?.['verifyState']], [true, null, 'none']);
+    assert.deepEqual([entry?.['encrypted'], entry?.['damage'], entry?.['verifyState']], [true, null, 'unknown']);
     assert.match((await cli.run('stats', STORE)).out, /logical: +not known without the key/);
     for (const args of [
       ['show', STORE, SNAPSHOT],
@@ -106,6 +124,8 @@ describe('a command on an encrypted repository', () => {
       ['mount', STORE, '/nonexistent/x'],
       ['backup', STORE, '--guest', 'qemu/101', '--disk', 'drive-scsi0=/dev/null'],
       ['key', 'sheet', STORE],
+      ['prune', STORE, '--keep-last', '1'],
+      ['prune', STORE, '--keep-last', '1', '--dry-run'],
     ]) {
       const outcome = await cli.run(...args);
       assert.equal(outcome.code, 1, args.join(' '));
@@ -117,8 +137,9 @@ describe('a command on an encrypted repository', () => {
   it('verifies packs without the key, and says that this was all', async (t) => {
     const { cli, keyFile } = await withEncrypted(t);
     cli.keyFile = undefined;
-    const { code, err } = await cli.run('verify', STORE);
+    const { code, out, err } = await cli.run('verify', STORE);
     assert.equal(code, 0);
+    assert.match(out, /no snapshots: all intact\n$/);
     assert.match(err, /only packs were verified, by their names: .*E_KEY_MISSING/);
     assert.match((await cli.run('verify', STORE, SNAPSHOT)).err, /E_KEY_MISSING/);
     assert.equal((await cli.run('verify', STORE, '--key-file', keyFile)).code, 0);
@@ -208,6 +229,49 @@ describe('vzvault key', () => {
     assert.equal(gone.code, 0, gone.err);
     assert.equal((await cli.run('show', STORE, SNAPSHOT)).code, 0);
     assert.equal(statSync(keyFile).mode & 0o777, 0o600);
+  });
+
+  it('seals a new key file by the passphrase that is given, and does nothing half', async (t) => {
+    const world = await withEncrypted(t);
+    const { cli, directory, keyFile } = world;
+    const [file, passphrase] = [join(directory, 'second.key'), fileOf(world, 'new', 'a new passphrase\n')];
+    const add = ['key', 'add', STORE];
+    for (const args of [
+      [...add, keyFile, '--sealed'],
+      [...add, keyFile, '--new-passphrase-file', passphrase],
+      [...add, '--passphrase', '--sealed', '--new-passphrase-file', passphrase],
+      ['key', 'passphrase', STORE, '--key-file', keyFile, '--none', '--new-passphrase-file', passphrase],
+    ]) {
+      const { code, err } = await cli.run(...args);
+      assert.equal(code, 2, args.join(' '));
+      assert.match(err, ERROR_LINE);
+    }
+    const { code, err } = await cli.run(...add, file, '--new-passphrase-file', passphrase);
+    assert.equal(code, 0, err);
+    assert.match(readFileSync(file, 'utf8'), /"sealed"/);
+    cli.keyFile = file;
+    cli.secrets.push('a new passphrase');
+    assert.match((await cli.run('list', STORE)).out, /before the upgrade/);
+  });
+
+  it('changes the passphrase of a storage that has a key file, too', async (t) => {
+    const world = await withEncrypted(t);
+    const { cli, directory, keyFile } = world;
+    cli.secrets.push('a first passphrase', 'a first passphrase');
+    assert.equal((await cli.run('key', 'add', STORE, '--passphrase')).code, 0);
+    cli.keyFile = undefined;
+    cli.storageConfigPath = join(directory, 'storage.cfg');
+    writeFileSync(cli.storageConfigPath, `vzvault: cloud\n\tpath ${STORE}\n\tencryption-key ${'f'.repeat(32)}\n`);
+    writeFileSync(join(directory, 'cloud.enc'), readFileSync(keyFile), { mode: 0o600 });
+    process.env['VZVAULT_KEY_DIR'] = directory;
+    t.after(() => {
+      delete process.env['VZVAULT_KEY_DIR'];
+    });
+    cli.secrets.push('a first passphrase', 'a second passphrase', 'a second passphrase');
+    const { code, err } = await cli.run('key', 'passphrase', 'cloud');
+    assert.equal(code, 0, err);
+    cli.secrets.push('a second passphrase');
+    assert.match((await cli.run('list', STORE)).out, /before the upgrade/);
   });
 
   it('prints a sheet that opens the repository once all keys are lost', async (t) => {

@@ -103,7 +103,7 @@ describe('the storage handlers', () => {
     renameSync(keyFile, `${keyFile}.away`);
     assert.deepEqual(await sizes(), [0], 'what was read with the key is not kept');
     const [entry] = (await handlers.list({ storage: section })).backups;
-    assert.equal(entry?.verifyState, 'none');
+    assert.equal(entry?.verifyState, 'unknown');
     await rejectsWith('E_KEY_MISSING', handlers.readConfig({ storage: section, volume, name: 'guest.conf' }));
     renameSync(`${keyFile}.away`, keyFile);
     assert.deepEqual(await sizes(), [541672]);

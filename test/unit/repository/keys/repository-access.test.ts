@@ -107,7 +107,7 @@ describe('an encrypted repository', () => {
       [entry.id, entry.summary, entry.damage, entry.notes, entry.hasLog, more.length],
       [ID, null, null, '', true, 0],
     );
-    assert.equal(verifyStateOf(entry), 'none');
+    assert.equal(verifyStateOf(entry), 'unknown');
     assert.equal((await snapshots.latest(ID)).timeSeconds, ID.timeSeconds);
     await snapshots.sidecars.setProtected(ID, true);
     assert.equal((await snapshots.get(ID)).protected, true);
