@@ -22,6 +22,7 @@ import { CollectionSchedule } from './provider/collection-schedule.js';
 import { readNodeStorages } from './provider/node-storages.js';
 import { ProviderHandlers } from './provider/provider-handlers.js';
 import { RestoreMounts } from './provider/restore-mounts.js';
+import type { BlobStore } from './repository/blob-store.js';
 import { sharingOf } from './repository/sessions/sharing.js';
 import { RpcServer, type Handlers, type RequestContext } from './rpc/server.js';
 import { RepositoryPool } from './storage/repository-pool.js';
@@ -69,7 +70,8 @@ class Daemon {
     const onFailure = (session: string, { code, message }: VzvaultError): void => {
       logger.warn({ session, code }, `a heartbeat failed: ${message}`);
     };
-    const sharing = sharingOf({ hostname: hostname(), processes, clock, onFailure });
+    const openDirectory = (path: string): BlobStore => engine.openDirectory(path);
+    const sharing = sharingOf({ hostname: hostname(), processes, clock, onFailure, openDirectory });
     const services = { engine, mounter: mounts, records, processes, clock, sharing, logger };
     const nodeStorages = (): ReturnType<typeof readNodeStorages> => readNodeStorages(hostname());
     const collections = new CollectionSchedule({ engine, sharing, clock, logger, nodeStorages });

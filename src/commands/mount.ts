@@ -3,8 +3,10 @@
 import type { Command } from 'commander';
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { MapRoot } from '../engine/types.js';
 import { withSignal } from '../lib/deadline.js';
 import { VzvaultError } from '../lib/errors.js';
+import { sharingLimits } from '../lib/limits.js';
 import { MIB } from '../lib/units.js';
 import { allNodes, oneSnapshot } from '../repository/mount-contents.js';
 import { wipe } from '../repository/keys/key-material.js';
@@ -70,7 +72,7 @@ async function mount(context: CommandContext, args: readonly string[], options: 
   };
   return await withRepository(context, store, async (repository) => {
     const wanted = await entriesOf(repository, reference);
-    const roots = uniqueRoots(wanted.flatMap(({ summary }) => (summary === null ? [] : rootsOf(summary))));
+    const roots = rootsOfAll(wanted);
     // Announced before it is looked at for the last time: what is mounted stays.
     const session = await announceReader(repository, context.sharing, roots);
     try {
@@ -91,6 +93,17 @@ async function mount(context: CommandContext, args: readonly string[], options: 
       throw error;
     }
   });
+}
+
+/** What a session has to keep for the mount. E_ARGUMENT_INVALID where that is more than one session can say. */
+function rootsOfAll(entries: readonly SnapshotEntry[]): MapRoot[] {
+  const roots = uniqueRoots(entries.flatMap(({ summary }) => (summary === null ? [] : rootsOf(summary))));
+  if (roots.length <= sharingLimits.roots) return roots;
+  throw new VzvaultError(
+    'E_ARGUMENT_INVALID',
+    `${entries.length} snapshots are too many for one mount: together they have ${roots.length} disks and archives that differ, ` +
+      `and a mount can keep ${sharingLimits.roots} from being collected; name one snapshot`,
+  );
 }
 
 /** What is to be mounted: one snapshot, or all. E_SNAPSHOT_MISSING. */

@@ -154,7 +154,7 @@ export class GuestBackupSession {
     }
     await this.#endHealing();
     if (this.#machine.allows('end')) this.#machine.fire('end');
-    void this.options.bitmaps.release();
+    await this.#releaseBitmaps();
     this.options.releaseGuest();
     return { addedBytes: this.addedBytes };
   }
@@ -212,6 +212,16 @@ export class GuestBackupSession {
     await withDeadline(this.#healing, sessionLimits.endMs, 'E_STORAGE_TIMEOUT', 'ending a look at snapshots').catch(
       () => {
         this.#stopHealing.abort(new VzvaultError('E_CANCELLED', 'the backup job has ended'));
+      },
+    );
+  }
+
+  /** Before the repository is closed: a heartbeat that is slow just now goes first. */
+  async #releaseBitmaps(): Promise<void> {
+    const { bitmaps, logger } = this.options;
+    await withDeadline(bitmaps.release(), sessionLimits.endMs, 'E_STORAGE_TIMEOUT', 'letting a base go').catch(
+      (error: unknown) => {
+        logger.warn({ backup: this.id }, toVzvaultError(error).message);
       },
     );
   }

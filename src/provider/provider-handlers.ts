@@ -221,7 +221,7 @@ export class ProviderHandlers {
     this.#adoption = adopting.then((restores) => {
       for (const restore of restores) {
         this.#restores.add(restore);
-        void this.#adoptReader(restore);
+        this.#adoptReader(restore);
       }
     });
   }
@@ -246,10 +246,10 @@ export class ProviderHandlers {
   }
 
   /** Beside everything else: its storage may hang. */
-  async #adoptReader(restore: RestoreSession): Promise<void> {
+  #adoptReader(restore: RestoreSession): void {
     const { engine, sharing, logger } = this.options;
     const { readerRecord } = restore;
-    if (readerRecord !== null) await restore.attach(await RestoreReader.adopt(engine, sharing, readerRecord, logger));
+    if (readerRecord !== null) restore.attach(RestoreReader.adopt(engine, sharing, readerRecord, logger));
   }
 
   async #endJob(job: JobSession, message: string): Promise<void> {

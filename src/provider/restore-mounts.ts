@@ -2,7 +2,8 @@
  * The FUSE mounts of restores: making them, and what becomes of those that an earlier daemon left.
  *
  * vzvault-fuse is a process of its own that outlives the daemon. Nobody is ever killed by a pid alone: the recorded start time has to
- * match, and the command line has to be that of vzvault-fuse on this very directory.
+ * match, and the command line has to be that of vzvault-fuse on this very directory. Where that cannot be told just now the process is
+ * neither killed nor taken for gone.
  */
 import { mkdir } from 'node:fs/promises';
 import { basename } from 'node:path';
@@ -46,6 +47,10 @@ export class RestoreMounts implements RestoreMounter {
       const log = { kind: 'file', path: this.#files.logFile(record.id) } as const;
       const mount = await startMount({ directory, spec, log, signal });
       const mountProcess = this.options.processes.identify(mount.pid);
+      // Without it the next daemon would not know the mount, and nobody whether it is still there.
+      if (mountProcess === null) {
+        throw new VzvaultError('E_MOUNT_FAILED', `mounting on ${directory}: the process ${mount.pid} cannot be seen`);
+      }
       this.#files.write({ ...record, mountProcess });
       crashPoint('mount-ready');
       mount.release();
@@ -67,7 +72,7 @@ export class RestoreMounts implements RestoreMounter {
     const adopted: RestoreSession[] = [];
     for (const [id, state] of this.#files.all()) {
       const { logger, processes } = this.options;
-      if (state !== null && isAlive(state.owner, processes) && this.#servesMount(state)) {
+      if (state !== null && isAlive(state.owner, processes) && this.#mayServeMount(state)) {
         logger.info({ restore: id, owner: state.owner.pid }, 'went on with a restore of the daemon before');
         adopted.push(RestoreSession.adopt({ record: state, logger, reader: null }, this.#adoptedMount(state)));
       } else {
@@ -78,12 +83,12 @@ export class RestoreMounts implements RestoreMounter {
     return adopted;
   }
 
-  #own(id: string, mount: Mount, mountProcess: ProcessIdentity | null): RestoreMount {
+  #own(id: string, mount: Mount, mountProcess: ProcessIdentity): RestoreMount {
     const log = this.#logOf(id);
     return {
       directory: this.#files.mountDirectory(id),
       process: mountProcess,
-      isAlive: () => mountProcess !== null && isAlive(mountProcess, this.options.processes),
+      isAlive: () => isAlive(mountProcess, this.options.processes),
       takeLog: () => log.take(),
       remove: async () => {
         await mount.stop();
@@ -97,17 +102,29 @@ export class RestoreMounts implements RestoreMounter {
     return {
       directory: this.#files.mountDirectory(state.id),
       process: state.mountProcess,
-      isAlive: () => this.#servesMount(state),
+      isAlive: () => this.#mayServeMount(state),
       takeLog: () => log.take(),
       remove: () => this.#clean(state.id, state, log),
     };
   }
 
-  /** Whether the recorded process runs, and is vzvault-fuse on this restore's directory. */
-  #servesMount({ id, mountProcess }: RestoreState): boolean {
+  /** Whether the recorded process runs, and is vzvault-fuse on this restore's directory; also where that cannot be told. */
+  #mayServeMount({ id, mountProcess }: RestoreState): boolean {
     const { processes } = this.options;
     if (mountProcess === null || !isAlive(mountProcess, processes)) return false;
-    const [command = '', ...args] = processes.commandLine(mountProcess.pid);
+    const commandLine = processes.commandLine(mountProcess.pid);
+    return commandLine === null || this.#isOurs(id, commandLine);
+  }
+
+  /** The same only where it is certain: the process may be killed. */
+  #servesMount({ id, mountProcess }: RestoreState): boolean {
+    const { processes } = this.options;
+    if (mountProcess === null || processes.identify(mountProcess.pid)?.startTicks !== mountProcess.startTicks)
+      return false;
+    return this.#isOurs(id, processes.commandLine(mountProcess.pid) ?? []);
+  }
+
+  #isOurs(id: string, [command = '', ...args]: readonly string[]): boolean {
     return basename(command) === program && args.includes(this.#files.mountDirectory(id));
   }
 
@@ -141,6 +158,6 @@ export class RestoreMounts implements RestoreMounter {
     if (state.mountProcess === null || !this.#servesMount(state)) return;
     process.kill(state.mountProcess.pid, signal);
     const end = performance.now() + mountLimits.stopMs;
-    while (this.#servesMount(state) && performance.now() < end) await pause(50);
+    while (this.#mayServeMount(state) && performance.now() < end) await pause(50);
   }
 }

@@ -160,10 +160,9 @@ export class RestoreSession {
     if (lost !== null) this.#faults.add(lost);
   }
 
-  /** Gives an adopted restore what keeps its data; ended at once where the restore has. */
-  async attach(reader: RestoreReader | null): Promise<void> {
-    if (this.#machine.state === 'ended') await reader?.end();
-    else this.#reader = reader;
+  /** Gives an adopted restore what keeps its data. REQUIRES: it has not ended. */
+  attach(reader: RestoreReader): void {
+    this.#reader = reader;
   }
 
   async #pathOf(name: string): Promise<string> {

@@ -53,7 +53,7 @@ export class SessionTable<Session extends OwnedSession> {
     return sessions;
   }
 
-  /** Takes out those whose owner is gone. */
+  /** Takes out those whose owner is gone; not where that cannot be told. */
   takeOrphans(processes: ProcessTable): Session[] {
     const orphans = [...this.#sessions.values()].filter(({ owner }) => !isAlive(owner, processes));
     for (const { id } of orphans) this.#sessions.delete(id);

@@ -21,6 +21,8 @@ export class CommandLine {
   /** The arguments of every program that was left behind. */
   readonly keepers: (readonly string[])[] = [];
   nowSeconds = SECOND;
+  /** How commands wait; tests may be in a hurry. */
+  sleep: CommandContext['clock']['sleep'] = pause;
   isInteractive = false;
   storageConfigPath = '/nonexistent/storage.cfg';
   pingDaemon: CommandContext['pingDaemon'] = () =>
@@ -45,7 +47,7 @@ export class CommandLine {
     this.#stop = new AbortController();
     const out: Buffer[] = [];
     let err = '';
-    const clock = { nowSeconds: () => this.nowSeconds, monotonicMs: () => performance.now(), sleep: pause };
+    const clock = { nowSeconds: () => this.nowSeconds, monotonicMs: () => performance.now(), sleep: this.sleep };
     const context: CommandContext = {
       engine: this.engine,
       terminal: {

@@ -5,6 +5,8 @@ export class FakeProcesses implements ProcessTable {
   readonly #running = new Map<number, { startTicks: number; commandLine: readonly string[] }>();
   #ticks = 1000;
   #boots = 1;
+  /** Nothing can be told of any process, as where this one has no descriptor left. */
+  isBlind = false;
 
   /** Starts a process; a pid may be given again after `end`. */
   start(pid: number, commandLine: readonly string[] = []): ProcessIdentity {
@@ -18,11 +20,16 @@ export class FakeProcesses implements ProcessTable {
   }
 
   identify(pid: number): ProcessIdentity | null {
-    const found = this.#running.get(pid);
+    const found = this.isBlind ? undefined : this.#running.get(pid);
     return found === undefined ? null : { pid, startTicks: found.startTicks };
   }
 
-  commandLine(pid: number): readonly string[] {
+  hasEnded({ pid, startTicks }: ProcessIdentity): boolean {
+    return !this.isBlind && this.#running.get(pid)?.startTicks !== startTicks;
+  }
+
+  commandLine(pid: number): readonly string[] | null {
+    if (this.isBlind) return null;
     return this.#running.get(pid)?.commandLine ?? [];
   }
 

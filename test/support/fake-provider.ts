@@ -160,7 +160,10 @@ export class FakeProvider {
       records: this.records,
       processes: this.processes,
       clock: this.clock,
-      sharing: sharingOf({ hostname: 'node1', processes: this.processes, clock: this.clock }),
+      sharing: sharingOf({
+        ...{ hostname: 'node1', processes: this.processes, clock: this.clock },
+        openDirectory: (path) => this.engine.openDirectory(path),
+      }),
       logger: silentLogger(),
       createdBy: { version: '0.1.0', hostname: 'node1' },
       stallTimeoutMs: 1000,
@@ -181,7 +184,15 @@ export class FakeProvider {
 
   /** Names of what is listed. */
   snapshots(path: string = storage.path): string[] {
-    const prefix = `${path}/vzvault/snapshots/`;
+    return this.#names(`${path}/vzvault/snapshots/`);
+  }
+
+  /** Ids of those that are announced. */
+  sessions(): string[] {
+    return this.#names(`${storage.path}/vzvault/sessions/`);
+  }
+
+  #names(prefix: string): string[] {
     return [...this.engine.disk.files.keys()]
       .filter((name) => name.startsWith(prefix))
       .map((name) => name.slice(prefix.length));

@@ -24,6 +24,8 @@ export class MemoryDisk {
   readonly directories = new Set<string>(['/']);
   readonly mountPoints = new Set<string>();
   noReplace: NoReplace = 'renameat2';
+  /** Directories that were opened and not closed yet. */
+  openHandles = 0;
   /** Every call that was made, as `read snapshots/…`. */
   readonly calls: string[] = [];
   /** Runs before each call; what it throws, the call throws; a promise that never settles is a hung mount. */
@@ -46,7 +48,9 @@ class MemoryDirectory implements RepositoryDirectory {
   constructor(
     private readonly disk: MemoryDisk,
     readonly path: string,
-  ) {}
+  ) {
+    disk.openHandles += 1;
+  }
 
   async read(name: string, maxBytes: number): Promise<Buffer | null> {
     const path = await this.#enter('read', name);
@@ -129,6 +133,7 @@ class MemoryDirectory implements RepositoryDirectory {
   }
 
   close(): void {
+    if (!this.#closed) this.disk.openHandles -= 1;
     this.#closed = true;
   }
 

@@ -1,4 +1,5 @@
 /** A repository in memory with writers, readers and collectors that a test moves step by step. */
+import type { VzvaultError } from '../../src/lib/errors.js';
 import type { SnapshotId } from '../../src/lib/guest.js';
 import { condemnedCodec } from '../../src/repository/collection/generation-documents.js';
 import { generationName } from '../../src/repository/collection/ledger.js';
@@ -21,6 +22,8 @@ export class SharingWorld {
   readonly processes = new FakeProcesses();
   readonly clock = new ManualClock();
   readonly lines: string[] = [];
+  /** What heartbeats reported, as `E_STORAGE_IO: message`. */
+  readonly failures: string[] = [];
   readonly sightings = new Sightings(this.clock);
   #ids = 0;
 
@@ -39,8 +42,12 @@ export class SharingWorld {
   sharing(pid = 0): Sharing {
     const { processes, clock } = this;
     const process = pid === 0 ? null : processes.start(pid);
+    const onFailure = (_id: string, { code, message }: VzvaultError): void => {
+      this.failures.push(`${code}: ${message}`);
+    };
     return {
-      ...{ hostname: 'node1', processes, process, clock, heartbeats: new Heartbeats({ clock }) },
+      ...{ hostname: 'node1', processes, process, clock, heartbeats: new Heartbeats({ clock, onFailure }) },
+      openDirectory: (path) => this.engine.openDirectory(path),
       newId: () => {
         this.#ids += 1;
         return this.#ids.toString(16).padStart(32, '0');
@@ -74,6 +81,12 @@ export class SharingWorld {
       report: (line) => this.lines.push(line),
       ...changes,
     };
+  }
+
+  /** Lets so much time pass at once, and what wakes up do what it can. */
+  async pass(durationMs: number): Promise<void> {
+    this.clock.advance(durationMs);
+    for (let rounds = 0; rounds < 20; rounds += 1) await new Promise((resolve) => setImmediate(resolve));
   }
 
   /** Lets time pass, in steps, until the work has ended. */

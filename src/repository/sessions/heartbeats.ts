@@ -1,8 +1,9 @@
 /**
  * One loop that lets all sessions of a process count on, every `sharingLimits.heartbeatMs`.
  *
- * Each session goes through a directory handle of its own, and a heartbeat that has not answered yet is not begun again: a mount that hangs
- * silences its own sessions only. A failing heartbeat is reported and tried again the next time; being fenced is the session's own affair.
+ * Each session goes through the directory handle of its repository, and a heartbeat that has not answered yet is not begun again: a mount that
+ * hangs silences its own sessions only. A failing heartbeat is reported and tried again the next time; being fenced is the session's own
+ * affair, and so is an end that failed (session-removal.ts).
  */
 
 import type { WaitingClock } from '../../lib/clock.js';

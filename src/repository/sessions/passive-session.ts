@@ -13,11 +13,13 @@ import { Exclusive } from './exclusive.js';
 import type { SessionDocument } from './session-document.js';
 import { SessionFiles } from './session-files.js';
 import { ownerOn } from './session-owner.js';
+import { SessionRemoval } from './session-removal.js';
 import type { SharingSealer } from './sharing-document.js';
 import type { Sharing } from './sharing.js';
 
 export class PassiveSession {
   readonly #files: SessionFiles;
+  readonly #removal: SessionRemoval;
   readonly #exclusive = new Exclusive();
   #isEnding = false;
   #isOver = false;
@@ -30,6 +32,7 @@ export class PassiveSession {
     private document: SessionDocument,
   ) {
     this.#files = new SessionFiles(store, sealer);
+    this.#removal = new SessionRemoval(store, sealer, sharing);
   }
 
   static async open(
@@ -50,7 +53,8 @@ export class PassiveSession {
     try {
       await session.#files.put(session.document);
     } catch (error) {
-      await session.#files.remove(session.id).catch(() => undefined);
+      // It may be there all the same.
+      await session.end().catch(() => undefined);
       throw error;
     }
     sharing.heartbeats.add(session);
@@ -95,37 +99,38 @@ export class PassiveSession {
     this.sharing.heartbeats.remove(this);
   }
 
-  /** Repeatable. Where it fails it is tried again with every heartbeat. */
+  /** Repeatable. Where it fails it is tried again with every heartbeat, also after its repository was closed. */
   end(): Promise<void> {
+    this.#isEnding = true;
     return this.#exclusive.run(async () => {
       if (this.#isOver) return;
-      this.#isEnding = true;
-      await this.#remove();
+      await this.#removal.run(this);
+      this.#isOver = true;
     });
-  }
-
-  async #remove(): Promise<void> {
-    await this.#files.remove(this.id);
-    this.#isOver = true;
-    this.release();
   }
 
   #write(changes: Partial<SessionDocument>): Promise<void> {
     return this.#exclusive.run(async () => {
       if (this.#isOver) return;
-      if (this.#isEnding) {
-        await this.#remove();
-        return;
-      }
-      if (!(await this.#files.exists(this.id))) {
-        this.#isOver = true;
-        this.#isLost = true;
-        this.release();
-        return;
-      }
-      this.document = { ...this.document, ...changes, counter: this.document.counter + 1 };
-      await this.#files.put(this.document);
+      if (this.#isEnding) this.#isOver = await this.#removal.again(this);
+      else await this.#count(changes).catch((error: unknown) => this.#rejectUnlessEnding(error));
     });
+  }
+
+  async #count(changes: Partial<SessionDocument>): Promise<void> {
+    if (!(await this.#files.exists(this.id))) {
+      this.#isOver = true;
+      this.#isLost = true;
+      this.release();
+      return;
+    }
+    this.document = { ...this.document, ...changes, counter: this.document.counter + 1 };
+    await this.#files.put(this.document);
+  }
+
+  /** Whoever ends it may have closed its repository by now. */
+  #rejectUnlessEnding(error: unknown): void {
+    if (!this.#isEnding) throw error;
   }
 }
 

@@ -2,7 +2,7 @@
  * The documents by which writers, readers and collectors of one repository tell each other what they do (docs/format.md, "Sharing" and
  * "Collection", kinds 5 to 10): one JSON object each, sealed as every document, never encrypted. Pure.
  *
- * They come from storage that others write to: every field is checked before anything relies on it.
+ * They come from storage that others write to: every field is checked before anything relies on it, and before anything is written.
  */
 
 import { z } from 'zod';
@@ -22,8 +22,15 @@ export class SharingCodec<Value> {
     private readonly schema: z.ZodType<Value>,
   ) {}
 
-  /** E_ARGUMENT_INVALID where it is too long for a document. */
+  /** E_ARGUMENT_INVALID for what nobody could read: everybody would wait for it until a person removes it. */
   seal(sealer: SharingSealer, value: Value): Buffer {
+    const checked = this.schema.safeParse(value);
+    if (!checked.success) {
+      throw new VzvaultError(
+        'E_ARGUMENT_INVALID',
+        `sealing a document of the kind ${this.kind}: ${reasonOf(checked.error)}`,
+      );
+    }
     const plain = Buffer.from(JSON.stringify(value), 'utf8');
     if (plain.length <= repositoryLimits.documentBytes) return sealer.sealDocument(this.kind, plain);
     throw new VzvaultError(
@@ -36,7 +43,7 @@ export class SharingCodec<Value> {
   open(sealer: SharingSealer, name: string, sealed: Buffer): Value {
     const parsed = this.schema.safeParse(parseJson(this.#opened(sealer, name, sealed), name));
     if (parsed.success) return parsed.data;
-    throw damaged(name, z.prettifyError(parsed.error).replace(/\s*\n\s*/g, ' '));
+    throw damaged(name, reasonOf(parsed.error));
   }
 
   #opened(sealer: SharingSealer, name: string, sealed: Buffer): Buffer {
@@ -46,6 +53,11 @@ export class SharingCodec<Value> {
       throw damaged(name, toVzvaultError(thrown).message, thrown);
     }
   }
+}
+
+/** In one line. */
+function reasonOf(error: z.ZodError): string {
+  return z.prettifyError(error).replace(/\s*\n\s*/g, ' ');
 }
 
 function parseJson(plain: Buffer, name: string): unknown {

@@ -3,6 +3,7 @@
 import type { WaitingClock } from '../../lib/clock.js';
 import { randomId } from '../../lib/ids.js';
 import type { ProcessIdentity, ProcessTable } from '../../lib/process-identity.js';
+import type { BlobStore } from '../blob-store.js';
 import { Heartbeats, type HeartbeatsOptions } from './heartbeats.js';
 
 export interface Sharing {
@@ -14,15 +15,21 @@ export interface Sharing {
   readonly heartbeats: Heartbeats;
   /** A new session's id: 32 hex digits that were never used. */
   readonly newId: () => string;
+  /**
+   * Opens the directory of a repository anew, for sessions that outlived the one they were opened in. A program that ends with its repository
+   * needs none.
+   */
+  readonly openDirectory?: ((path: string) => BlobStore) | undefined;
 }
 
-export interface SharingOptions extends Pick<HeartbeatsOptions, 'onFailure'> {
+export interface SharingOptions extends Pick<HeartbeatsOptions, 'onFailure'>, Pick<Sharing, 'openDirectory'> {
   readonly hostname: string;
   readonly processes: ProcessTable;
   readonly clock: WaitingClock;
 }
 
-export function sharingOf({ hostname, processes, clock, ...rest }: SharingOptions): Sharing {
+export function sharingOf({ hostname, processes, clock, openDirectory, ...rest }: SharingOptions): Sharing {
   const heartbeats = new Heartbeats({ clock, ...rest });
-  return { hostname, processes, process: processes.identify(process.pid), clock, heartbeats, newId: randomId };
+  const self = processes.identify(process.pid);
+  return { hostname, processes, process: self, clock, heartbeats, newId: randomId, openDirectory };
 }

@@ -25,6 +25,7 @@ import { absentOf, packsInQuarantine } from './quarantined.js';
 import type { SessionDocument } from './session-document.js';
 import { SessionFiles } from './session-files.js';
 import { ownerOn } from './session-owner.js';
+import { SessionRemoval } from './session-removal.js';
 import type { SharingSealer } from './sharing-document.js';
 import type { Sharing } from './sharing.js';
 import { isNameBuried } from './tombstone.js';
@@ -40,6 +41,7 @@ type Excluding = Pick<SnapshotWriter, 'exclude'>;
 
 export class WriterSession {
   readonly #files: SessionFiles;
+  readonly #removal: SessionRemoval;
   readonly #generations: GenerationFiles;
   readonly #exclusive = new Exclusive();
   readonly #fenced = new AbortController();
@@ -58,6 +60,7 @@ export class WriterSession {
     private readonly options: WriterSessionOptions,
   ) {
     this.#files = new SessionFiles(store, sealer);
+    this.#removal = new SessionRemoval(store, sealer, sharing);
     this.#generations = new GenerationFiles(store, sealer);
     this.#document = {
       ...{ sid: sharing.newId(), kind: 'writer', counter: 1, seen: 0 },
@@ -81,7 +84,8 @@ export class WriterSession {
       await session.#files.put(session.#document);
       await session.#takePresentIntoAccount();
     } catch (error) {
-      await session.#files.remove(session.id).catch(() => undefined);
+      // It may be there all the same.
+      await session.end().catch(() => undefined);
       throw error;
     }
     sharing.heartbeats.add(session);
@@ -114,18 +118,9 @@ export class WriterSession {
   /** Counts on and takes new generations into account. Errors of the storage; a session that was fenced says so by its signal. */
   beat(): Promise<void> {
     return this.#exclusive.run(async () => {
-      if (this.#isEnding) {
-        await this.#remove();
-        return;
-      }
-      if (this.#isOver || this.#isCommitted) return;
-      if (await this.#isFenced()) {
-        this.#fence();
-        return;
-      }
-      await this.#takeIntoAccount();
-      this.#document = { ...this.#document, counter: this.#document.counter + 1 };
-      await this.#files.put(this.#document);
+      if (this.#isOver) return;
+      if (this.#isEnding) this.#isOver = await this.#removal.again(this);
+      else if (!this.#isCommitted) await this.#count().catch((error: unknown) => this.#rejectUnlessEnding(error));
     });
   }
 
@@ -173,13 +168,14 @@ export class WriterSession {
 
   /**
    * Takes the session away, committed or not; after it nothing may be committed. Repeatable. Where that fails it is tried again with
-   * every heartbeat.
+   * every heartbeat, also after its repository was closed.
    */
   end(): Promise<void> {
+    this.#isEnding = true;
     return this.#exclusive.run(async () => {
       if (this.#isOver) return;
-      this.#isEnding = true;
-      await this.#remove();
+      await this.#removal.run(this);
+      this.#isOver = true;
     });
   }
 
@@ -188,11 +184,19 @@ export class WriterSession {
     return snapshot === null ? 'a repair' : `the backup of ${formatSnapshotId(snapshot)}`;
   }
 
-  async #remove(): Promise<void> {
-    if (this.#isOver) return;
-    await this.#files.remove(this.id);
-    this.#isOver = true;
-    this.sharing.heartbeats.remove(this);
+  async #count(): Promise<void> {
+    if (await this.#isFenced()) {
+      this.#fence();
+      return;
+    }
+    await this.#takeIntoAccount();
+    this.#document = { ...this.#document, counter: this.#document.counter + 1 };
+    await this.#files.put(this.#document);
+  }
+
+  /** Whoever ends it may have closed its repository by now. */
+  #rejectUnlessEnding(error: unknown): void {
+    if (!this.#isEnding) throw error;
   }
 
   /** E_SESSION_FENCED. */

@@ -124,6 +124,7 @@ export class Actor {
       clock,
       heartbeats,
       newId: () => world.newId(),
+      openDirectory: () => directory,
     };
     this.#sightings = new Sightings(clock);
   }

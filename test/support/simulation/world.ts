@@ -221,6 +221,10 @@ export class SimProcess implements ProcessTable {
     return this.world.isRunning(this.node, pid) === null ? null : { pid, startTicks: pid };
   }
 
+  hasEnded({ pid, startTicks }: ProcessIdentity): boolean {
+    return this.identify(pid)?.startTicks !== startTicks;
+  }
+
   commandLine(): readonly string[] {
     return [];
   }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { VmBackupRequest } from '../../../src/provider/call.js';
 import { VzvaultError } from '../../../src/lib/errors.js';
+import { sharingLimits } from '../../../src/lib/limits.js';
 import { rejectsWith } from '../../support/assertions.js';
 import { FakeCall, FakeProvider, storage } from '../../support/fake-provider.js';
 import { cleanupsOf } from '../../support/temp.js';
@@ -151,6 +152,28 @@ test('the end of the job stops a running backup', async (t) => {
   await ended;
   assert.deepEqual(provider.snapshots(), []);
   await rejectsWith('E_SESSION_UNKNOWN', handlers.backupMechanism({ backupId }));
+});
+
+test('a storage that goes away under a backup leaves no session behind once it is back', async (t) => {
+  const provider = await FakeProvider.create();
+  const { handlers, engine } = provider;
+  const { jobId, backupId } = await begun(provider);
+  engine.store.fault = (at) => {
+    if (at !== 'backupVolume') return;
+    engine.disk.fault = () => {
+      throw new VzvaultError('E_STORAGE_IO', 'the link is down');
+    };
+    throw new VzvaultError('E_STORAGE_IO', 'writing a pack');
+  };
+  await rejectsWith('E_STORAGE_IO', handlers.backupVm({ backupId, ...requestOf(t) }, new FakeCall()));
+  await handlers.jobEnd({ jobId });
+  assert.equal(provider.sessions().length, 1);
+  assert.equal(engine.disk.openHandles, 0);
+  engine.disk.fault = () => undefined;
+  provider.clock.advance(sharingLimits.heartbeatMs);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(provider.sessions(), []);
+  assert.equal(engine.disk.openHandles, 0);
 });
 
 test('a job whose owner is gone is swept with its backups; that of a process which lives is not', async () => {

@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { VzvaultError } from '../../../src/lib/errors.js';
+import { sharingLimits } from '../../../src/lib/limits.js';
 import type { DiskRequest } from '../../../src/provider/call.js';
 import { rejectsWith } from '../../support/assertions.js';
 import { FakeCall, FakeProvider, storage } from '../../support/fake-provider.js';
@@ -252,4 +253,27 @@ test('a source that refuses discards is said so once a job, and not asked again'
     store.backups.map(({ discard }) => discard),
     [true, false],
   );
+});
+
+test('a base is let go before the repository is closed, also where a heartbeat is slow just then', async (t) => {
+  const world = await World.create(t);
+  const { handlers, engine, clock } = world.provider;
+  await world.backUp();
+  const { jobId, mode } = await world.begin();
+  assert.equal(mode, 'use');
+  assert.equal(world.provider.sessions().length, 1);
+  let goOn = (): void => undefined;
+  engine.disk.fault = () =>
+    new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+  clock.advance(sharingLimits.heartbeatMs);
+  await new Promise(setImmediate);
+  const ended = handlers.jobEnd({ jobId });
+  engine.disk.fault = () => undefined;
+  await new Promise(setImmediate);
+  goOn();
+  await ended;
+  assert.deepEqual(world.provider.sessions(), []);
+  assert.equal(engine.disk.openHandles, 0);
 });

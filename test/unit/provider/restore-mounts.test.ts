@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { silentLogger } from '../../../src/lib/logger.js';
 import { RestoreMounts } from '../../../src/provider/restore-mounts.js';
 import { RestoreStateFiles } from '../../../src/provider/restore-state.js';
+import { rejectsWith } from '../../support/assertions.js';
 import { FakeProcesses } from '../../support/fake-processes.js';
 import { cleanupsOf } from '../../support/temp.js';
 
@@ -51,6 +52,31 @@ test('goes on with a restore whose owner and mount are alive', async (t) => {
   );
   assert.equal(await adopted[0]?.openDisk('drive-scsi0'), join(files.mountDirectory(id), 'drive-scsi0.raw'));
   assert.equal(await adopted[0]?.openArchive('root', 'tar'), join(files.mountDirectory(id), 'root.tar'));
+});
+
+test('goes on with a restore where it cannot be told whether owner and mount are alive', async (t) => {
+  const { files, processes, mounts } = leftOver(t);
+  processes.isBlind = true;
+  const [restore] = await mounts.adopt();
+  assert.equal(restore?.id, id);
+  assert.equal(await restore.openDisk('drive-scsi0'), join(files.mountDirectory(id), 'drive-scsi0.raw'));
+  processes.isBlind = false;
+  processes.end(fusePid);
+  await rejectsWith('E_MOUNT_FAILED', restore.openDisk('drive-scsi0'));
+});
+
+test('kills no process of which it cannot be told what it is', async (t) => {
+  const { files, processes, mounts } = leftOver(t);
+  const kill = t.mock.method(process, 'kill', () => true);
+  const [restore] = await mounts.adopt();
+  processes.isBlind = true;
+  const ending = restore?.end(() => undefined);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(kill.mock.callCount(), 0);
+  processes.isBlind = false;
+  processes.end(fusePid);
+  await ending;
+  assert.deepEqual(readdirSync(files.directory), []);
 });
 
 test('cleans up where the owner is gone', async (t) => {

@@ -115,6 +115,17 @@ test('a restore whose owner is gone is swept with its mount; stopping leaves it 
   assert.equal(handlers.sessionCounts.restores, 0);
 });
 
+test('nothing is swept while it cannot be told who is gone', async () => {
+  const { handlers, mounter, processes } = await withSnapshot();
+  const { restoreId } = await handlers.restoreBegin({ storage, volume }, new FakeCall(100));
+  await handlers.restoreOpenDisk({ restoreId, device: 'drive-scsi0' });
+  await handlers.jobBegin({ storage }, new FakeCall(100));
+  processes.isBlind = true;
+  await handlers.sweep();
+  assert.ok(mounter.mounted.has(restoreId));
+  assert.deepEqual(handlers.sessionCounts, { jobs: 1, backups: 0, restores: 1 });
+});
+
 test('a caller that is gone before the restore began gets no session', async () => {
   const { handlers } = await withSnapshot();
   const call = new FakeCall();

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { MapRoot } from '../../../../src/engine/types.js';
+import { sharingLimits } from '../../../../src/lib/limits.js';
 import {
   claimCodec,
   collectedCodec,
@@ -59,6 +61,20 @@ describe('the documents of sharing and collection', () => {
     refuses(condemnedCodec, { generation: 1, sid: SID, packs: [PACK] }, { packs: ['../../etc/passwd'] });
     refuses(verdictCodec, { generation: 1, sid: SID, packs: [PACK] }, { generation: 0 });
     refuses(claimCodec, { generation: 1, sid: SID, keeps: [], roots }, { keeps: 'all' });
+  });
+
+  it('are not written where nobody could read them', () => {
+    const refusesToSeal = <Value>(codec: SharingCodec<Value>, value: Value): void => {
+      throwsWith('E_ARGUMENT_INVALID', () => codec.seal(sealer, value));
+    };
+    const root = (index: number): MapRoot => ({ ...roots[0], rootId: index.toString(16).padStart(64, '0') });
+    const manyRoots = Array.from({ length: sharingLimits.roots + 1 }, (_, index) => root(index + 1));
+    refusesToSeal(sessionCodec, { ...session, roots: manyRoots });
+    refusesToSeal(sessionCodec, { ...session, sid: 'x' });
+    refusesToSeal(claimCodec, { generation: 1, sid: SID, keeps: [], roots: manyRoots });
+    refusesToSeal(condemnedCodec, { generation: 0, sid: SID, packs: [PACK] });
+    const most = { ...session, roots: manyRoots.slice(1) };
+    assert.deepEqual(sessionCodec.open(sealer, 'x', sessionCodec.seal(sealer, most)), most);
   });
 
   it('are refused where they are of another kind, torn, or no JSON', () => {
