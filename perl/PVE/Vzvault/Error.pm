@@ -86,6 +86,14 @@ sub fields {
     return { code => $code, message => $message, hint => $hint, retryable => $retryable };
 }
 
+# The error, with more of what the administrator can do.
+sub advise {
+    my ($error, $advice) = @_;
+
+    return $error =~ s/\)\n\z/; $advice)\n/r if fields($error);
+    return $error =~ s/\n?\z/; $advice\n/r;
+}
+
 # Whether the die is that of PVE's signal handlers (PVE/VZDump/QemuServer.pm, archive_external),
 # which nothing of ours may hold up: it ends the whole job.
 sub is_interruption {

@@ -261,16 +261,16 @@ sub on_update_hook_full {
     my ($class, $storeid, $scfg, $update, $delete, $sensitive) = @_;
 
     require PVE::Vzvault::Hooks;
-    return PVE::Vzvault::Hooks::updated($storeid, $scfg, $update, $sensitive);
+    return PVE::Vzvault::Hooks::updated($storeid, $scfg, $update, $delete, $sensitive);
 }
 
-# PVE also calls this when adding a storage failed: backups outlive their storage.cfg section, the
-# node's copy of their key does not.
+# PVE also calls this when adding a storage failed: backups outlive their storage.cfg section, and their
+# key is kept beside its place.
 sub on_delete_hook {
     my ($class, $storeid, $scfg) = @_;
 
-    require PVE::Vzvault::EncryptionKey;
-    PVE::Vzvault::EncryptionKey::remove($storeid);
+    require PVE::Vzvault::Hooks;
+    PVE::Vzvault::Hooks::removed($storeid, $scfg);
     return;
 }
 
