@@ -136,7 +136,11 @@ Result<Durability> ChunkWriter::append(OpenPack& open, const ChunkKey& key, std:
     if (!writer.ok()) return writer.status();
     pack = {std::move(*writer), {std::make_shared<std::atomic<bool>>(false)}};
   }
-  VZV_TRY(pack.writer->append(key.id, key.type, plain_bytes, std::move(encoded)));
+  if (Status appended = pack.writer->append(key.id, key.type, plain_bytes, std::move(encoded)); !appended.ok()) {
+    // Those who wait for it begin another, or find that this writer has failed.
+    pack = {};
+    return appended;
+  }
   const DurableFlag durable = pack.durable.front();
   {
     std::lock_guard claims(mutex_);

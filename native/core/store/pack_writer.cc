@@ -49,15 +49,26 @@ bool PackWriter::fits(std::size_t encoded_bytes) const {
          offset_ + encoded_bytes + limits::kSealOverheadMaxBytes + table + kPackTrailerBytes <= limits::kPackMaxBytes;
 }
 
+Status PackWriter::usable() const {
+  if (intact_) return {};
+  return error_.ok() ? Status(Code::E_INTERNAL, "writing a pack: an earlier chunk of it was cut off") : error_;
+}
+
 Status PackWriter::append(const Id& id, ChunkType type, std::uint32_t plain_bytes, EncodedChunk encoded) {
+  VZV_TRY(usable());
   if (!fits(encoded.bytes.size())) return {Code::E_INTERNAL, "a pack was filled beyond its limit"};
+  intact_ = false;
   const SealContext context{entries(), id, type, encoded.codec, plain_bytes};
   const Bytes stored = seal_->seal(context, std::move(encoded.bytes));
   entries_.push_back({id, type, encoded.codec, static_cast<std::uint32_t>(stored.size()), plain_bytes, offset_});
-  return write(stored);
+  error_ = write(stored);
+  intact_ = error_.ok();
+  return error_;
 }
 
 Result<FinishedPack> PackWriter::finish(const std::function<void(const Id&)>& named) {
+  VZV_TRY(usable());
+  intact_ = false;
   VZV_TRY(write(encode_pack_tail(header_bytes_, entries_)));
   VZV_TRY(flush_buffer());
   const Id id = hash_.finish();

@@ -1,8 +1,8 @@
 // Writes one pack: header, sealed chunks as they come, table and trailer. The name, SHA-256 of the file, is computed on
 // the way.
 //
-// Used by one thread at a time; append() and finish() may come from different ones. After an error the pack is lost:
-// destroy the writer, which removes its temporary file.
+// Used by one thread at a time; append() and finish() may come from different ones. After an error, also an exception,
+// the pack is lost: nothing can be appended, it cannot be finished, and whoever destroys the writer removes the file.
 #pragma once
 
 #include <functional>
@@ -43,6 +43,8 @@ class PackWriter {
 
  private:
   PackWriter(std::unique_ptr<NewFile> file, const PackHeader& header, std::unique_ptr<const PackSeal> seal);
+  // What made the pack useless.
+  Status usable() const;
   Status write(ByteSpan bytes);
   Status flush_buffer();
 
@@ -53,6 +55,10 @@ class PackWriter {
   Sha256 hash_;
   std::vector<PackEntry> entries_;
   std::uint64_t offset_ = 0;
+  // False while a chunk is on its way, and for ever where it did not arrive whole: the table would tell of bytes that
+  // are not where it says.
+  bool intact_ = true;
+  Status error_;
 };
 
 }  // namespace vzv

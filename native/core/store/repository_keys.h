@@ -1,4 +1,5 @@
-// The keys of an encrypted repository: everything that follows from its one secret of 32 bytes (docs/format.md, Keys).
+// The keys of an encrypted repository: everything that follows from its one secret of 32 bytes (docs/format.md,
+// Encryption).
 //
 // The secret itself is not kept, only what is derived of it; that is wiped when the last user lets go. Nothing here is
 // ever printed but the fingerprint, which gives nothing away.

@@ -1,4 +1,4 @@
-// Between the codec and the file: what a pack's suite does to encoded bytes (docs/format.md, Suites).
+// Between the codec and the file: what a pack's suite does to encoded bytes (docs/format.md, Encryption).
 //
 // Suite 0 leaves them as they are. Suite 1 encrypts them under a key that is the pack's own, with the chunk's ordinal
 // as nonce, and binds them to the pack's header and to what its table says of them.

@@ -1,3 +1,7 @@
+#include <sys/resource.h>
+
+#include <csignal>
+
 #include "core/base/bytes.h"
 #include "core/base/limits.h"
 #include "core/store/pack_format.h"
@@ -19,7 +23,44 @@ FinishedPack write_pack(const Store& store, const std::vector<TestChunk>& chunks
   return must(writer->finish());
 }
 
+// No file of this program can be longer than `bytes` while it lasts.
+struct FileSizeLimit {
+  explicit FileSizeLimit(rlim_t bytes) {
+    ::getrlimit(RLIMIT_FSIZE, &before);
+    const rlimit limit{bytes, before.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    ::signal(SIGXFSZ, handler);
+  }
+
+  rlimit before{};
+  const sighandler_t handler = ::signal(SIGXFSZ, SIG_IGN);
+};
+
 }  // namespace
+
+TEST_CASE("a pack of which a chunk did not arrive whole takes no other and is never finished") {
+  const Store store;
+  const TestChunk chunk = random_chunk(1, 2'000'000);
+  const auto append = [&](PackWriter& writer) {
+    const auto bytes = static_cast<std::uint32_t>(chunk.bytes.size());
+    return writer.append(chunk.id, ChunkType::kData, bytes, must(encode(chunk.bytes, 1)));
+  };
+  const auto writer = must(PackWriter::create(store.dir()));
+  must(append(*writer));
+  Status failed;
+  {
+    const FileSizeLimit limit(0);
+    failed = append(*writer);
+  }
+  REQUIRE_FALSE(failed.ok());
+  // There is room again.
+  CHECK(append(*writer).message() == failed.message());
+  CHECK(writer->finish().status().message() == failed.message());
+  CHECK(must(store.dir()->list("packs")).value_or(std::vector<DirectoryEntry>()).empty());
+}
 
 TEST_CASE("a pack is named by its bytes, and lists and yields its chunks") {
   const Store store;
