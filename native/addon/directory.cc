@@ -8,6 +8,7 @@
 #include "addon/convert.h"
 #include "addon/exports.h"
 #include "addon/limits.h"
+#include "core/base/guarded.h"
 #include "core/store/repository_dir.h"
 
 namespace vzv::addon {
@@ -60,7 +61,7 @@ Napi::Value run_in(Napi::Env env, const DirectoryPtr& directory, WorkOfResult wo
   Settler settler(env);
   // The thread that runs this keeps the directory, so that its last reference never goes on the JavaScript thread.
   const auto accepted = directory->threads().run(
-      [settler, directory, work = std::move(work), to_value]() mutable { settle(settler, work(), to_value); });
+      [settler, directory, work = std::move(work), to_value]() mutable { settle(settler, guarded(work), to_value); });
   if (accepted == ThreadGroup::Accepted::kFull) {
     settler.reject(Status(Code::E_STORAGE_TIMEOUT, directory->path() + " does not answer: too many calls wait for it"));
   } else if (accepted == ThreadGroup::Accepted::kClosed) {

@@ -124,7 +124,7 @@ Napi::Value rebuild(const Napi::CallbackInfo& info) {
       });
 }
 
-// Which of these chunks cannot be read, for whatever reason but one of the storage as a whole.
+// Which of these chunks cannot be read, for whatever reason but that there is no key.
 Result<std::vector<ChunkKey>> unreadable_of(const Store& store, const std::vector<ChunkKey>& keys,
                                             const CancelToken& cancel) {
   ChunkReader reader(store.dir, store.index, 0, store.keys);

@@ -84,15 +84,18 @@ inline constexpr std::size_t kSegmentEntries = 32'768;
 inline constexpr std::uint64_t kSegmentEntriesMax = 1ULL << 32;
 // 2^26 packs of 64 MiB are 4 PiB.
 inline constexpr std::uint32_t kSegmentPacksMax = 1U << 26;
-// A verification checks the contents of segments up to this size in memory; of larger ones (merged by a later version)
-// the name.
-inline constexpr std::uint64_t kSegmentCheckMaxBytes = 64 * kMiB;
+// A verification makes a segment's filter anew to compare, up to this size: ten times that of the largest that a merge
+// writes. The filter of a longer one is checked where the index is opened.
+inline constexpr std::uint64_t kSegmentCheckFilterMaxBytes = 64 * kMiB;
 // How often readers look again for what they miss, at the most: a listing of packs/ is 257 calls.
 inline constexpr std::int64_t kMissRefreshIntervalMs = 5'000;
 // Live chunks without a place that one collection keeps in mind, some 80 bytes each. A repository that lacks more must
 // be mended before anything in it is judged to be garbage.
 inline constexpr std::size_t kMissingChunksMax = 524'288;
-// Map nodes in the cache of collections: those of a billion chunks, 64 MiB of memory for their places.
+// The cache of map nodes, on the disk of the node that collects: those of some hundred million chunks. What is not in
+// it is read from the repository.
+inline constexpr std::uint64_t kNodeCacheMaxBytes = 4ULL << 30;
+// Map nodes in it: at most 100 MiB of memory for their places, 160 MiB while they are read.
 inline constexpr std::uint64_t kRememberedNodesMax = 1ULL << 22;
 // A merged segment: 224 MiB, which every node copies when it is made anew. A repository of 100 TiB has some dozens.
 inline constexpr std::uint64_t kMergedSegmentEntries = 1ULL << 22;

@@ -13,6 +13,10 @@ bool is_damage(Code code) {
          code == Code::E_PACK_MISSING || code == Code::E_SUITE_MISMATCH || code == Code::E_SUITE_UNKNOWN;
 }
 
+// An error of the storage may be of this file alone, such as a sector that is lost. The same packs would be chosen
+// again the next time, so that one that stops a collection would stop all that come.
+bool is_of_file(Code code) { return is_damage(code) || code == Code::E_STORAGE_IO; }
+
 class Compaction {
  public:
   Compaction(RepositoryDir& dir, const LiveChunks& live, ChunkReader& reader, ChunkWriter& writer, const IdSet& going,
@@ -28,10 +32,10 @@ class Compaction {
   Status move_from(const Id& id, const RepositoryKeysPtr& keys) {
     VZV_TRY(control_.cancel.status());
     const Result<std::shared_ptr<PackReader>> pack = PackReader::open(dir_, id, keys);
-    if (!pack.ok()) return is_damage(pack.status().code()) ? Status() : pack.status();
+    if (!pack.ok()) return left_alone(id, pack.status());
     counters_.files_opened.fetch_add(1, std::memory_order_relaxed);
     const Result<std::vector<PackEntry>> table = (*pack)->table();
-    if (!table.ok()) return is_damage(table.status().code()) ? Status() : table.status();
+    if (!table.ok()) return left_alone(id, table.status());
     std::uint32_t ordinal = 0;
     for (const PackEntry& entry : *table) {
       VZV_TRY(move(**pack, entry, ordinal++));
@@ -41,19 +45,27 @@ class Compaction {
   }
 
  private:
+  // Success where what could not be read may stay where it is. A storage that is away does not tell of the pack either:
+  // then that is the error.
+  Status left_alone(const Id& pack, const Status& unreadable) {
+    if (is_damage(unreadable.code())) return {};
+    const bool is_there = is_of_file(unreadable.code()) && dir_.status(pack_name(pack)).ok();
+    return is_there ? Status() : unreadable;
+  }
+
   Status move(const PackReader& pack, const PackEntry& entry, std::uint32_t ordinal) {
     const ChunkKey key{entry.id, entry.type};
     if (!live_.live(key) || live_.has_place_outside(key, going_)) return {};
     VZV_TRY(control_.before_reading(entry.stored_bytes));
     plain_.resize(entry.plain_bytes);
     Status status = pack.read_chunk(entry, ordinal, plain_);
-    if (is_damage(status.code())) {
+    if (is_of_file(status.code())) {
       // Another of the packs may have it whole.
       const Result<ChunkReader::Chunk> other = reader_.read(entry.id, entry.type, entry.plain_bytes);
       status = other.status();
       if (other.ok()) plain_ = **other;
     }
-    if (!status.ok()) return is_damage(status.code()) ? Status() : status;
+    if (!status.ok()) return left_alone(pack.id(), status);
     return writer_.put(entry.type, entry.id, plain_).status();
   }
 

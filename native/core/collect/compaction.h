@@ -24,8 +24,8 @@ struct CompactionOptions {
 
 // Seals the live chunks of `packs` anew, data and metadata apart, unless they have a place in a pack that is there and
 // not among these; so `packs` should be all that are to go. Durable and in the index when it answers; the packs
-// themselves are left alone. What cannot be read from anywhere is left where it is, as is a pack that is gone. One
-// chunk at a time.
+// themselves are left alone. What cannot be read from anywhere, be it damaged or in a sector that is lost, is left
+// where it is, as is a pack that is gone; still_needed() keeps what that needs. One chunk at a time.
 Result<CompactionResult> compact_packs(const std::shared_ptr<RepositoryDir>& dir, const std::shared_ptr<Index>& index,
                                        const LiveChunks& live, ChunkReader& reader, const std::vector<Id>& packs,
                                        const CompactionOptions& options, const CollectControl& control,

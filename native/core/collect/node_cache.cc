@@ -85,8 +85,8 @@ std::optional<std::vector<NodePlace>> decode_node_table(ByteSpan table, ByteSpan
   return places;
 }
 
-NodeCache::NodeCache(std::shared_ptr<RepositoryDir> cache, RepositoryKeysPtr keys)
-    : cache_(std::move(cache)), keys_(std::move(keys)) {
+NodeCache::NodeCache(std::shared_ptr<RepositoryDir> cache, RepositoryKeysPtr keys, std::uint64_t max_bytes)
+    : cache_(std::move(cache)), keys_(std::move(keys)), max_bytes_(max_bytes) {
   load();
 }
 
@@ -129,6 +129,7 @@ void NodeCache::keep(const Id& id, ByteSpan node) {
   const std::uint64_t prefix = prefix_of(id);
   std::lock_guard lock(mutex_);
   if (closed_ || is_fresh_.contains(prefix) || is_fresh_.size() >= limits::kRememberedNodesMax) return;
+  if (fresh_ != nullptr && fresh_->bytes_written() + node.size() > max_bytes_) return;
   if (fresh_ == nullptr) {
     Result<std::unique_ptr<NewFile>> file = cache_->create();
     closed_ = !file.ok() || !(*file)->append(encode_node_file_header()).ok();

@@ -6,7 +6,8 @@
 // file that is damaged, or another repository's, costs time and nothing else. A new file takes the place of the old one
 // when it is published; it holds what was kept since.
 //
-// Memory: 16 bytes a node of the old file, some 40 a node of the new one. find() and keep() are thread-safe.
+// Memory: 24 bytes a node of the old file, 40 while it is opened, some 40 a node of the new one. On the disk at most
+// twice kNodeCacheMaxBytes; nodes beyond that are not kept. find() and keep() are thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/base/limits.h"
 #include "core/store/repository_dir.h"
 #include "core/store/repository_keys.h"
 
@@ -46,7 +48,8 @@ std::optional<std::vector<NodePlace>> decode_node_table(ByteSpan table, ByteSpan
 class NodeCache {
  public:
   // An old file that cannot be read counts as absent. `keys` are the repository's, null where it is not encrypted.
-  NodeCache(std::shared_ptr<RepositoryDir> cache, RepositoryKeysPtr keys);
+  NodeCache(std::shared_ptr<RepositoryDir> cache, RepositoryKeysPtr keys,
+            std::uint64_t max_bytes = limits::kNodeCacheMaxBytes);
 
   // The bytes that have this id; nullopt where the old file does not have them.
   std::optional<Bytes> find(const Id& id) const;
@@ -62,6 +65,7 @@ class NodeCache {
 
   const std::shared_ptr<RepositoryDir> cache_;
   const RepositoryKeysPtr keys_;
+  const std::uint64_t max_bytes_;  // of nodes in the new file
   UniqueFd file_;                  // the old one
   std::vector<NodePlace> places_;  // of the old one, ascending
 

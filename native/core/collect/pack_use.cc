@@ -91,10 +91,15 @@ Result<std::vector<Id>> still_needed(RepositoryDir& dir, const LiveChunks& live,
   const std::vector<Id>& packs = live.packs();
   std::vector<bool> goes(packs.size());
   const auto position = [&](const Id& id) { return std::lower_bound(packs.begin(), packs.end(), id) - packs.begin(); };
-  for (const Id& id : going) {
-    if (live.pack_there(id)) goes[static_cast<std::size_t>(position(id))] = true;
-  }
   std::vector<Id> needed;
+  for (const Id& id : going) {
+    // What is in one that cannot be seen just now cannot be judged. It may be seen again before it would be deleted.
+    if (!live.pack_there(id)) {
+      needed.push_back(id);
+    } else {
+      goes[static_cast<std::size_t>(position(id))] = true;
+    }
+  }
   VZV_TRY(for_each_chunk(live, packs, control.cancel, [&](bool is_live, const auto& places) {
     if (!is_live || places.empty()) return;
     for (const auto& [pack, entry] : places) {
@@ -108,7 +113,10 @@ Result<std::vector<Id>> still_needed(RepositoryDir& dir, const LiveChunks& live,
       if (!live.pack_there(id) || !goes[static_cast<std::size_t>(position(id))]) continue;
       const Result<bool> holds = has_missing_chunk(dir, live, id, control);
       const Code code = holds.status().code();
-      if (!holds.ok() && code != Code::E_PACK_DAMAGED && code != Code::E_SUITE_UNKNOWN) return holds.status();
+      // A sector that is lost must not stop collections; the pack stays.
+      const bool is_unreadable =
+          code == Code::E_PACK_DAMAGED || code == Code::E_SUITE_UNKNOWN || code == Code::E_STORAGE_IO;
+      if (!holds.ok() && !is_unreadable) return holds.status();
       if (!holds.ok() || *holds) needed.push_back(id);
     }
   }

@@ -26,7 +26,7 @@ Result<std::vector<PackUse>> use_of_packs(RepositoryDir& dir, const LiveChunks& 
 // Which of `going` must stay, so that each live chunk has a place in a pack that stays: what is listed in packs of
 // `going` only stays in one of them. While live chunks are missing, the packs' own tables are read too, since a segment
 // that was lost may have listed more: a pack with such a chunk in its table stays, as does one whose table cannot be
-// read. Ascending. REQUIRES: refreshed
+// read, and one that was not there at the last refresh. Ascending. REQUIRES: refreshed
 Result<std::vector<Id>> still_needed(RepositoryDir& dir, const LiveChunks& live, const std::vector<Id>& going,
                                      const CollectControl& control);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/base/guarded.h"
 #include "core/base/limits.h"
 
 namespace vzv {
@@ -36,7 +37,8 @@ Result<ChunkReader::Chunk> ChunkReader::read(const Id& id, ChunkType type, std::
     pending = entry->second = std::make_shared<Pending>(Pending{.plain_bytes = plain_bytes});
   }
 
-  Result<Chunk> loaded = load(id, type, plain_bytes);
+  // Whatever happens, nobody shall wait for it for ever.
+  Result<Chunk> loaded = guarded([&] { return load(id, type, plain_bytes); });
   if (!loaded.ok() && note_unreadable_) note_unreadable_(key);
 
   {

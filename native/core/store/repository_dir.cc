@@ -36,13 +36,16 @@ std::string parent_of(std::string_view name) {
 }
 
 // readdir(3) does not always know an entry's kind (d_type is optional, and some network file systems leave it out).
-FileKind kind_of_entry(int directory, const dirent& entry) {
-  if (entry.d_type == DT_REG) return FileKind::kFile;
-  if (entry.d_type == DT_DIR) return FileKind::kDirectory;
-  if (entry.d_type != DT_UNKNOWN) return FileKind::kOther;
+// Nothing for one that was removed meanwhile.
+Result<std::optional<FileKind>> kind_of_entry(int directory, const dirent& entry, const std::string& doing) {
+  if (entry.d_type == DT_REG) return std::optional(FileKind::kFile);
+  if (entry.d_type == DT_DIR) return std::optional(FileKind::kDirectory);
+  if (entry.d_type != DT_UNKNOWN) return std::optional(FileKind::kOther);
   struct stat status;
-  if (::fstatat(directory, entry.d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) return FileKind::kOther;
-  return kind_of(status.st_mode);
+  if (::fstatat(directory, entry.d_name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+    return std::optional(kind_of(status.st_mode));
+  if (errno == ENOENT) return std::optional<FileKind>();
+  return storage_errno(errno, doing);
 }
 
 }  // namespace
@@ -141,7 +144,9 @@ Result<std::optional<std::vector<DirectoryEntry>>> RepositoryDir::list(std::stri
     if (entry == nullptr) break;
     const std::string_view entry_name(entry->d_name);
     if (entry_name == "." || entry_name == "..") continue;
-    entries.push_back({std::string(entry_name), kind_of_entry(::dirfd(stream.get()), *entry)});
+    const Result<std::optional<FileKind>> kind = kind_of_entry(::dirfd(stream.get()), *entry, doing);
+    if (!kind.ok()) return kind.status();
+    if (*kind) entries.push_back({std::string(entry_name), **kind});
   }
   if (errno != 0) return storage_errno(errno, doing);
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/store/chunk_reader.h"
+#include "core/store/lost_range.h"
 #include "core/store/pack_reader.h"
 
 namespace vzv {
@@ -41,16 +42,15 @@ class Salvage {
  public:
   Salvage(const std::shared_ptr<RepositoryDir>& dir, const std::shared_ptr<Index>& index, const RepositoryKeysPtr& keys,
           ChunkWriter& writer)
-      : others_(dir, index, 0, keys), writer_(writer) {}
+      : dir_(dir), others_(dir, index, 0, keys), writer_(writer) {}
 
   // `pack` is null where nothing in it can be read.
   Status chunk(PackReader* pack, const NumberedEntry& numbered) {
     const auto& [ordinal, entry] = numbered;
     if (pack != nullptr) {
-      plain_.resize(entry.plain_bytes);
-      const Status read = pack->read_chunk(entry, ordinal, plain_);
+      const Status read = read_chunk(*pack, ordinal, entry);
       if (read.ok()) return put(entry, plain_);
-      if (!is_about_the_chunk(read.code())) return read;
+      if (read.code() != Code::E_CHUNK_DAMAGED) return read;
     }
     // Another pack may have it, also one that is about to be deleted since this one was taken to be whole.
     const Result<ChunkReader::Chunk> other = others_.read(entry.id, entry.type);
@@ -63,12 +63,29 @@ class Salvage {
   const SalvageResult& result() const { return result_; }
 
  private:
+  // Nothing is given up for a storage that is away: E_STORAGE_IO then. A sector that is lost is E_CHUNK_DAMAGED.
+  Status read_chunk(const PackReader& pack, std::uint32_t ordinal, const PackEntry& entry) {
+    plain_.resize(entry.plain_bytes);
+    const Status read = pack.read_chunk(entry, ordinal, plain_);
+    if (read.code() != Code::E_STORAGE_IO) return read;
+    switch (state_of_range(*dir_, pack.id(), entry.offset, entry.stored_bytes)) {
+      case RangeState::kLost:
+        return {Code::E_CHUNK_DAMAGED, read.message()};
+      case RangeState::kReadable:  // the disk made it after all
+        return pack.read_chunk(entry, ordinal, plain_);
+      case RangeState::kUnknown:
+        break;
+    }
+    return read;
+  }
+
   Status put(const PackEntry& entry, ByteSpan plain) {
     VZV_TRY(writer_.put(entry.type, entry.id, plain).status());
     ++result_.chunks;
     return {};
   }
 
+  const std::shared_ptr<RepositoryDir> dir_;
   ChunkReader others_;
   ChunkWriter& writer_;
   SalvageResult result_;
@@ -84,7 +101,8 @@ Result<SalvageResult> salvage_pack(const std::shared_ptr<RepositoryDir>& dir, co
   const Result<std::shared_ptr<PackReader>> opened = PackReader::open(*dir, pack, keys);
   const Status readable = opened.ok() ? (*opened)->readable() : opened.status();
   const Code code = readable.code();
-  const bool is_broken = code == Code::E_PACK_DAMAGED || code == Code::E_SUITE_MISMATCH;
+  const bool is_broken = code == Code::E_PACK_DAMAGED || code == Code::E_SUITE_MISMATCH ||
+                         (code == Code::E_STORAGE_IO && state_of_header(*dir, pack) == RangeState::kLost);
   if (!is_broken) VZV_TRY(readable);
   PackReader* reader = is_broken ? nullptr : opened->get();
 

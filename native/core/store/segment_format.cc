@@ -17,45 +17,7 @@ constexpr unsigned kFilterProbes = 7;
 constexpr std::size_t kIdBytes = 32;
 constexpr std::size_t kTypeAt = 52;
 
-struct Header {
-  Suite suite;
-  Salt salt;
-  std::uint32_t packs;
-  std::uint64_t entries;
-  std::uint64_t blocks;
-
-  std::uint64_t file_bytes() const {
-    return kSegmentHeaderBytes + kIdBytes * std::uint64_t{packs} + kSegmentEntryBytes * entries +
-           kFilterBlockBytes * blocks;
-  }
-};
-
 Status damaged(std::string what) { return {Code::E_SEGMENT_DAMAGED, std::move(what)}; }
-
-std::uint64_t filter_blocks(std::uint64_t entries) {
-  return (kFilterBitsPerEntry * entries + kFilterBlockBits - 1) / kFilterBlockBits;
-}
-
-Result<Header> decode_header(ByteSpan bytes) {
-  ByteReader reader(bytes);
-  if (!reader.magic(kMagic)) return damaged("it does not begin as an index segment");
-  if (reader.u16() != kVersion) return damaged("its version is unknown");
-  const std::uint16_t suite = reader.u16();
-  if (reader.ok() && !suite_known(suite)) return Status(Code::E_SUITE_UNKNOWN, describe_unknown_suite(suite));
-  Header header;
-  header.suite = static_cast<Suite>(suite);
-  header.packs = reader.u32();
-  header.entries = reader.u64();
-  header.blocks = reader.u64();
-  const ByteSpan salt = reader.bytes(header.salt.size());
-  if (!reader.ok()) return damaged("its header is cut short");
-  std::copy(salt.begin(), salt.end(), header.salt.begin());
-  if (header.entries == 0 || header.entries > limits::kSegmentEntriesMax || header.packs == 0 ||
-      header.packs > limits::kSegmentPacksMax || header.blocks != filter_blocks(header.entries)) {
-    return damaged("its header announces an impossible size");
-  }
-  return header;
-}
 
 // Calls `visit` with the number of each bit of the filter that belongs to `id`, until it answers false. True when all
 // were visited.
@@ -79,6 +41,15 @@ std::uint64_t sort_prefix(const Id& id) {
 
 }  // namespace
 
+std::uint64_t SegmentHeader::filter_blocks() const {
+  return (kFilterBitsPerEntry * entries + kFilterBlockBits - 1) / kFilterBlockBits;
+}
+
+std::uint64_t SegmentHeader::file_bytes() const {
+  return kSegmentHeaderBytes + kIdBytes * std::uint64_t{packs} + kSegmentEntryBytes * entries +
+         kFilterBlockBytes * filter_blocks();
+}
+
 Bytes encode_segment_header(const SegmentHeader& header) {
   Bytes bytes;
   ByteWriter writer(bytes);
@@ -87,9 +58,30 @@ Bytes encode_segment_header(const SegmentHeader& header) {
   writer.u16(static_cast<std::uint16_t>(header.suite));
   writer.u32(header.packs);
   writer.u64(header.entries);
-  writer.u64(filter_blocks(header.entries));
+  writer.u64(header.filter_blocks());
   writer.bytes(header.salt);
   return bytes;
+}
+
+Result<SegmentHeader> decode_segment_header(ByteSpan bytes) {
+  ByteReader reader(bytes);
+  if (!reader.magic(kMagic)) return damaged("it does not begin as an index segment");
+  if (reader.u16() != kVersion) return damaged("its version is unknown");
+  const std::uint16_t suite = reader.u16();
+  if (reader.ok() && !suite_known(suite)) return Status(Code::E_SUITE_UNKNOWN, describe_unknown_suite(suite));
+  SegmentHeader header;
+  header.suite = static_cast<Suite>(suite);
+  header.packs = reader.u32();
+  header.entries = reader.u64();
+  const std::uint64_t blocks = reader.u64();
+  const ByteSpan salt = reader.bytes(header.salt.size());
+  if (!reader.ok()) return damaged("its header is cut short");
+  std::copy(salt.begin(), salt.end(), header.salt.begin());
+  if (header.entries == 0 || header.entries > limits::kSegmentEntriesMax || header.packs == 0 ||
+      header.packs > limits::kSegmentPacksMax || blocks != header.filter_blocks()) {
+    return damaged("its header announces an impossible size");
+  }
+  return header;
 }
 
 void encode_segment_entry(const SegmentEntry& entry, ByteWriter& writer) {
@@ -104,7 +96,31 @@ void encode_segment_entry(const SegmentEntry& entry, ByteWriter& writer) {
   writer.zeroes(2);
 }
 
-SegmentFilter::SegmentFilter(std::uint64_t entries) : bytes_(filter_blocks(entries) * kFilterBlockBytes) {}
+std::optional<SegmentEntry> decode_segment_entry(ByteSpan bytes, std::uint32_t packs) {
+  ByteReader reader(bytes);
+  SegmentEntry entry;
+  entry.id = reader.id();
+  entry.pack = reader.u32();
+  entry.ordinal = reader.u32();
+  entry.offset = reader.u32();
+  entry.stored_bytes = reader.u32();
+  entry.plain_bytes = reader.u32();
+  const std::uint8_t type = reader.u8();
+  const std::uint8_t codec = reader.u8();
+  if (!chunk_type_known(type) || !codec_known(codec) || !reader.zeroes(2)) return std::nullopt;
+  entry.type = static_cast<ChunkType>(type);
+  entry.codec = static_cast<Codec>(codec);
+  const bool lengths = entry.stored_bytes >= 1 && entry.stored_bytes <= limits::kStoredChunkMaxBytes &&
+                       entry.plain_bytes >= 1 && entry.plain_bytes <= plain_max_bytes(entry.type);
+  const bool place = entry.pack < packs && entry.ordinal < limits::kPackEntriesMax &&
+                     entry.offset >= kPackHeaderBytes &&
+                     std::uint64_t{entry.offset} + entry.stored_bytes <= limits::kPackMaxBytes;
+  if (!lengths || !place) return std::nullopt;
+  return entry;
+}
+
+SegmentFilter::SegmentFilter(std::uint64_t entries)
+    : bytes_(SegmentHeader{.entries = entries}.filter_blocks() * kFilterBlockBytes) {}
 
 void SegmentFilter::add(const Id& id) {
   for_filter_bits(id, bytes_.size() / kFilterBlockBytes, [&](std::uint64_t bit) {
@@ -115,10 +131,9 @@ void SegmentFilter::add(const Id& id) {
 
 Bytes encode_segment(Suite suite, const Salt& salt, const std::vector<Id>& packs,
                      const std::vector<SegmentEntry>& entries) {
-  const Header sizes{suite, salt, static_cast<std::uint32_t>(packs.size()), entries.size(),
-                     filter_blocks(entries.size())};
-  Bytes bytes = encode_segment_header({suite, salt, sizes.packs, sizes.entries});
-  bytes.reserve(sizes.file_bytes());
+  const SegmentHeader header{suite, salt, static_cast<std::uint32_t>(packs.size()), entries.size()};
+  Bytes bytes = encode_segment_header(header);
+  bytes.reserve(header.file_bytes());
   ByteWriter writer(bytes);
   SegmentFilter filter(entries.size());
   for (const Id& pack : packs) writer.id(pack);
@@ -130,14 +145,8 @@ Bytes encode_segment(Suite suite, const Salt& salt, const std::vector<Id>& packs
   return bytes;
 }
 
-Result<std::uint64_t> segment_file_bytes(ByteSpan header) {
-  Result<Header> decoded = decode_header(header);
-  if (!decoded.ok()) return decoded.status();
-  return decoded->file_bytes();
-}
-
 Result<SegmentView> SegmentView::parse(ByteSpan bytes) {
-  Result<Header> header = decode_header(bytes);
+  Result<SegmentHeader> header = decode_segment_header(bytes);
   if (!header.ok()) return header.status();
   if (header->file_bytes() != bytes.size()) return damaged("its length is not the one that its header announces");
   SegmentView view;
@@ -145,11 +154,11 @@ Result<SegmentView> SegmentView::parse(ByteSpan bytes) {
   view.salt_ = header->salt;
   view.packs_ = header->packs;
   view.entries_ = header->entries;
-  view.blocks_ = header->blocks;
+  view.blocks_ = header->filter_blocks();
   ByteReader reader(bytes.subspan(kSegmentHeaderBytes));
   view.pack_ids_ = reader.bytes(kIdBytes * header->packs);
   view.entry_bytes_ = reader.bytes(kSegmentEntryBytes * header->entries);
-  view.filter_ = reader.bytes(kFilterBlockBytes * header->blocks);
+  view.filter_ = reader.bytes(kFilterBlockBytes * view.blocks_);
   return view;
 }
 
@@ -173,26 +182,7 @@ Id SegmentView::pack(std::uint32_t position) const {
 }
 
 std::optional<SegmentEntry> SegmentView::entry(std::uint64_t n) const {
-  ByteReader reader(entry_bytes_.subspan(kSegmentEntryBytes * n, kSegmentEntryBytes));
-  SegmentEntry entry;
-  entry.id = reader.id();
-  entry.pack = reader.u32();
-  entry.ordinal = reader.u32();
-  entry.offset = reader.u32();
-  entry.stored_bytes = reader.u32();
-  entry.plain_bytes = reader.u32();
-  const std::uint8_t type = reader.u8();
-  const std::uint8_t codec = reader.u8();
-  if (!chunk_type_known(type) || !codec_known(codec) || !reader.zeroes(2)) return std::nullopt;
-  entry.type = static_cast<ChunkType>(type);
-  entry.codec = static_cast<Codec>(codec);
-  const bool lengths = entry.stored_bytes >= 1 && entry.stored_bytes <= limits::kStoredChunkMaxBytes &&
-                       entry.plain_bytes >= 1 && entry.plain_bytes <= plain_max_bytes(entry.type);
-  const bool place = entry.pack < packs_ && entry.ordinal < limits::kPackEntriesMax &&
-                     entry.offset >= kPackHeaderBytes &&
-                     std::uint64_t{entry.offset} + entry.stored_bytes <= limits::kPackMaxBytes;
-  if (!lengths || !place) return std::nullopt;
-  return entry;
+  return decode_segment_entry(entry_bytes_.subspan(kSegmentEntryBytes * n, kSegmentEntryBytes), packs_);
 }
 
 bool SegmentView::filter_may_hold(const Id& id) const {

@@ -48,9 +48,18 @@ struct SegmentHeader {
   Salt salt{};
   std::uint32_t packs = 0;
   std::uint64_t entries = 0;
+
+  // What follows from them.
+  std::uint64_t filter_blocks() const;
+  std::uint64_t file_bytes() const;
 };
 Bytes encode_segment_header(const SegmentHeader& header);
+// Of the first 64 bytes of `bytes`; more are passed over.
+Result<SegmentHeader> decode_segment_header(ByteSpan bytes);
 void encode_segment_entry(const SegmentEntry& entry, ByteWriter& writer);
+// nullopt where the fields are not ones that the format allows in a segment of so many packs. REQUIRES: bytes.size() is
+// kSegmentEntryBytes
+std::optional<SegmentEntry> decode_segment_entry(ByteSpan bytes, std::uint32_t packs);
 class SegmentFilter {
  public:
   // For so many entries, at least 1; 1.5 bytes each.
@@ -66,9 +75,6 @@ class SegmentFilter {
 // pack positions below packs.size().
 Bytes encode_segment(Suite suite, const Salt& salt, const std::vector<Id>& packs,
                      const std::vector<SegmentEntry>& entries);
-
-// The size of the whole file, as the header (its first 64 bytes) has it.
-Result<std::uint64_t> segment_file_bytes(ByteSpan header);
 
 class SegmentView {
  public:

@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cerrno>
 
 #include "core/base/limits.h"
@@ -28,30 +27,29 @@ Result<bool> copy(RepositoryDir& repository, RepositoryDir& cache, const Id& seg
 
   Sha256 hash;
   Bytes buffer(limits::kReadBufferBytes);
-  Result<std::uint64_t> announced(std::uint64_t{0});  // the file's length by its header
+  Result<SegmentHeader> header(SegmentHeader{});
   for (std::uint64_t offset = 0;;) {
     const std::int64_t got = read_up_to_at(from->get(), offset, buffer);
     // A sector that is lost costs this segment, not the whole index.
     if (got == -EIO) return damaged(segment, {Code::E_SEGMENT_DAMAGED, "reading it: " + errno_text(EIO)});
     if (got < 0) return storage_errno(static_cast<int>(-got), "reading " + segment_name(segment));
     const ByteSpan piece = ByteSpan(buffer).first(static_cast<std::size_t>(got));
-    if (offset == 0)
-      announced = segment_file_bytes(piece.first(std::min<std::size_t>(piece.size(), kSegmentHeaderBytes)));
+    if (offset == 0) header = decode_segment_header(piece);
     offset += piece.size();
     hash.update(piece);
     // A file that is longer than it should be must not fill the cache. One of an unknown suite is read to its end
     // without being kept: that is more often a damaged byte than a newer version, and its name tells.
-    if (announced.ok()) {
-      if (offset > announced.value())
+    if (header.ok()) {
+      if (offset > header->file_bytes())
         return damaged(segment, {Code::E_SEGMENT_DAMAGED, "it is longer than its header announces"});
       VZV_TRY((*to)->append(piece));
-    } else if (announced.status().code() != Code::E_SUITE_UNKNOWN) {
-      return damaged(segment, announced.status());
+    } else if (header.status().code() != Code::E_SUITE_UNKNOWN) {
+      return damaged(segment, header.status());
     }
     if (piece.size() < buffer.size()) break;
   }
   if (hash.finish() != segment) return damaged(segment, {Code::E_SEGMENT_DAMAGED, "its bytes do not match its name"});
-  if (!announced.ok()) return damaged(segment, announced.status());
+  if (!header.ok()) return damaged(segment, header.status());
   VZV_TRY((*to)->publish_cached(segment.hex()));
   return true;
 }

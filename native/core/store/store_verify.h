@@ -1,7 +1,11 @@
 // Reads a repository's packs and segments from end to end and says what is wrong with them.
 //
 // What is damaged is collected, not fatal; what stops the reading of one file (an I/O error) is a damage of that file.
-// One thread, one chunk and one buffer in memory; a pack is read once, or twice where its chunks are decoded.
+// Where chunks are decoded, a sector that its disk cannot read any more is told from a storage that is away: what lies
+// in it is damaged then, and the rest of the file is looked at (lost_range.h).
+//
+// One thread; in memory are one chunk, one buffer and what SegmentCheck keeps, however long a segment is. A pack is
+// read once, or twice where its chunks are decoded.
 #pragma once
 
 #include <cstdint>

@@ -73,8 +73,8 @@ bool CollectFixture::readable(std::uint64_t seed, ChunkType type) {
   return read.ok() && **read == made.bytes;
 }
 
-Id CollectFixture::pack_of(std::uint64_t seed, ChunkType type) {
-  const auto place = store.index()->find(chunk(seed).id, type);
+Id CollectFixture::pack_of(std::uint64_t seed, ChunkType type, const IdSet& excluded) {
+  const auto place = store.index()->find(chunk(seed).id, type, excluded);
   REQUIRE(place);
   return place->pack;
 }

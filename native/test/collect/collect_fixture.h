@@ -44,8 +44,8 @@ class CollectFixture {
   void remove_packs(const std::vector<Id>& packs);
   // Whether a fresh reader reads the chunk.
   bool readable(std::uint64_t seed, ChunkType type = ChunkType::kData);
-  // The pack in which the index finds it.
-  Id pack_of(std::uint64_t seed, ChunkType type = ChunkType::kData);
+  // The pack in which the index finds it. Where several have it, any that is not excluded.
+  Id pack_of(std::uint64_t seed, ChunkType type = ChunkType::kData, const IdSet& excluded = {});
 };
 
 // Of what the segments in the repository list: chunk, type and pack.

@@ -95,7 +95,7 @@ TEST_CASE("what has a place in a pack that stays is not copied, what has one in 
   // The same chunks in a second pack, because the first was condemned meanwhile.
   const MapRoot same = fixture.put_volume(300, run_of(0, 10), {.excluded = {first}});
   CHECK(same.root == root.root);
-  const Id second = fixture.pack_of(0);
+  const Id second = fixture.pack_of(0, ChunkType::kData, {first});
   REQUIRE(first != second);
   const auto collection = fixture.collection();
   fixture.mark(*collection, {root});
@@ -130,7 +130,7 @@ TEST_CASE("a chunk that is damaged is taken from another pack, or stays, and its
 
   // Another backup brings it again, into a pack that goes as well.
   fixture.put_volume(300, {{0, 0}}, {.excluded = {first}});
-  const Id second = fixture.pack_of(0);
+  const Id second = fixture.pack_of(0, ChunkType::kData, {first});
   const CompactionResult healed = compact(fixture, *collection, {first, second});
   CHECK(tables_of(fixture.store, healed.packs) == std::vector<Id>{fixture.chunk(0).id});
   drop(fixture, *collection, {first, second});

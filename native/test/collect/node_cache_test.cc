@@ -34,6 +34,16 @@ struct Fixture {
 
 }  // namespace
 
+TEST_CASE("keeps no more than it may, and serves what it has") {
+  Fixture fixture;
+  {
+    NodeCache cache(fixture.dir, nullptr, 5 * tiny_chunk(0).bytes.size() + kNodeFileHeaderBytes);
+    for (std::uint64_t n = 0; n < 100; ++n) cache.keep(tiny_chunk(n).id, tiny_chunk(n).bytes);
+    cache.publish(false);
+  }
+  CHECK(fixture.known(100) == 5);
+}
+
 TEST_CASE("keeps nodes for the next collection, and only those of the last") {
   Fixture fixture;
   CHECK(fixture.known(100) == 0);

@@ -51,7 +51,7 @@ type Item =
   | { readonly atSeconds: number; readonly pack: string; readonly entry: null }
   | { readonly atSeconds: number; readonly pack: null; readonly entry: SnapshotEntry };
 
-/** Damages that are of the pack itself. An I/O error may be the storage's alone, and pass. */
+/** Damages that are of the pack itself. An I/O error may be the storage's alone, and pass; one that is of a sector alone is told as damage of what lies in it. */
 const OF_PACK: readonly string[] = ['E_PACK_DAMAGED', 'E_CHUNK_DAMAGED', 'E_SUITE_MISMATCH'];
 
 /** Errors of the storage, E_CANCELLED. */
