@@ -32,7 +32,10 @@ export class Qmp {
   #wake: () => void = () => undefined;
   #broken: Error | null = null;
 
-  private constructor(private readonly socket: Socket) {
+  private constructor(
+    private readonly socket: Socket,
+    private readonly epitaph: () => string,
+  ) {
     createInterface({ input: socket }).on('line', (line) => {
       this.#receive(JSON.parse(line) as Message);
     });
@@ -44,17 +47,18 @@ export class Qmp {
     });
   }
 
-  static async connect(socketPath: string): Promise<Qmp> {
+  /** `epitaph`: what is to be said of a QEMU that went away. */
+  static async connect(socketPath: string, epitaph: () => string = () => ''): Promise<Qmp> {
     const socket = connect(socketPath);
     await once(socket, 'connect');
-    const qmp = new Qmp(socket);
+    const qmp = new Qmp(socket, epitaph);
     await qmp.execute('qmp_capabilities');
     return qmp;
   }
 
   /** The command's `return`. */
   async execute<T = unknown>(command: string, args: QmpArguments = {}): Promise<T> {
-    if (this.#broken !== null) throw this.#broken;
+    if (this.#broken !== null) throw this.#lost(command);
     return await new Promise<T>((resolve, reject) => {
       this.#commands.push({ command, resolve: resolve as (value: unknown) => void, reject });
       this.socket.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);
@@ -92,8 +96,11 @@ export class Qmp {
 
   #break(error: Error): void {
     this.#broken ??= error;
-    for (const { command, reject } of this.#commands.splice(0))
-      reject(new Error(`${command}: ${this.#broken.message}`));
+    for (const { command, reject } of this.#commands.splice(0)) reject(this.#lost(command));
     this.#wake();
+  }
+
+  #lost(command: string): Error {
+    return new Error(`${command}: ${this.#broken?.message ?? ''} ${this.epitaph()}`, { cause: this.#broken });
   }
 }

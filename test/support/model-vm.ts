@@ -122,7 +122,9 @@ export class ModelVm {
       ...['--chardev', `socket,id=qmp,path=${socket},server=on,wait=off`, '--monitor', 'chardev=qmp'],
     ]);
     await untilAccepting(program, socket);
-    const qmp = await Qmp.connect(socket);
+    let exit: unknown = 'it runs';
+    void program.ended.then((how) => (exit = how));
+    const qmp = await Qmp.connect(socket, () => `(QEMU ${program.pid}: ${String(exit)}, ${program.output()})`);
     this.#life = { program, qmp, attached: new Map(), scratches: new Map() };
     for (const disk of this.disks) await this.#attach(disk);
   }

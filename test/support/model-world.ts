@@ -138,6 +138,8 @@ export class World {
         await atOnce?.(access);
       },
     });
+    // Whoever works beside the backup comes to its end later: until then its failure is nobody's.
+    running.ended.catch(() => undefined);
     const finish = async (): Promise<Backup> => {
       const result = await running.ended;
       // The commit may still be under way.

@@ -141,7 +141,7 @@ test('a snapshot that verify found damaged is no base', async (t) => {
   await world.vm.write(device, 12 * MIB, noise(3 * MIB, 2));
   const { volume } = await world.backup();
   world.damageNewestPack();
-  await assert.rejects(world.vzvault.run('verify', world.storage.path));
+  await assert.rejects(world.vzvault.run('verify', world.storage.path, '--grace', '0'));
   const after = await world.tryBackup();
   assert.equal(after.error, null, after.log.join('\n'));
   assertRead(after, /found damaged/);
