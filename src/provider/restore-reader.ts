@@ -20,8 +20,6 @@ import type { Sharing } from '../repository/sessions/sharing.js';
 import type { SnapshotDocument } from '../repository/snapshot-document.js';
 import { closeRepository } from './open-repository.js';
 
-export type { ReaderRecord } from '../repository/sessions/adopted-reader.js';
-
 interface Held {
   readonly repository: Repository;
   /** Null where the repository cannot be written. */

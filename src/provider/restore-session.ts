@@ -14,9 +14,10 @@ import { sessionLimits } from '../lib/limits.js';
 import type { Logger } from '../lib/logger.js';
 import type { ProcessIdentity } from '../lib/process-identity.js';
 import { archivePaths, volumeFileName, type MountSpec } from '../repository/mount-spec.js';
+import type { ReaderRecord } from '../repository/sessions/adopted-reader.js';
 import type { Call, ContainerRestore } from './call.js';
 import { MountFaults } from './mount-faults.js';
-import type { ReaderRecord, RestoreReader } from './restore-reader.js';
+import type { RestoreReader } from './restore-reader.js';
 import { StateMachine, type Transitions } from './state-machine.js';
 
 type RestoreState = 'begun' | 'mounting' | 'mounted' | 'ended';

@@ -108,10 +108,10 @@ class Verification {
     const left = await this.#work(due, times).finally(() => this.#mender.close());
     await this.#checkIndex();
     // Who committed before that could be seen is listed now.
-    if (this.#salvage.lost > 0 || this.#outdated.size > 0) {
-      for (const entry of await snapshots.list())
-        if (this.#salvage.lost > 0 || this.#outdated.has(formatSnapshotId(entry.id))) await this.#snapshot(entry);
-    }
+    const hasLost = this.#salvage.lost > 0;
+    const again = hasLost || this.#outdated.size > 0 ? await snapshots.list() : [];
+    for (const entry of again)
+      if (hasLost || this.#outdated.has(formatSnapshotId(entry.id))) await this.#snapshot(entry);
     const remaining = left.filter(({ entry }) => entry === null || !this.#snapshots.has(formatSnapshotId(entry.id)));
     const remainingPacks = remaining.filter(({ pack }) => pack !== null).length;
     return this.#report({ packs: remainingPacks, snapshots: remaining.length - remainingPacks });

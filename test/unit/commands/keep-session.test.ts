@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import type { CommandContext } from '../../../src/commands/context.js';
 import { pause } from '../../../src/lib/deadline.js';
 import { VzvaultError } from '../../../src/lib/errors.js';
@@ -28,6 +28,18 @@ function volumesOf(vmid: number, count: number): SnapshotVolume[] {
     ...{ name: `drive-scsi${index}`, sizeBytes: 1000, chunkSizeBytes: 524_288, levels: 1 },
     rootId: (vmid * count + index).toString(16).padStart(64, '0'),
   }));
+}
+
+/** A mount by the process 77 that is left to its keeper, and the arguments of that. Waiting takes a moment only. */
+async function withMount(t: TestContext): Promise<{ world: World; args: readonly string[] }> {
+  const world = await withSnapshot(t);
+  const { cli } = world;
+  cli.processes.start(77);
+  cli.startMount = mountOf(77);
+  cli.sleep = (_ms, signal) => pause(1, signal);
+  assert.equal((await cli.run('mount', STORE, 'qemu/100@latest', '/mnt/restore')).code, 0);
+  const [args = []] = cli.keepers;
+  return { world, args };
 }
 
 describe('the session of a mount', () => {
@@ -77,13 +89,8 @@ describe('the session of a mount', () => {
   });
 
   it('is gone on with once its storage answers, as long as vzvault-fuse runs', async (t) => {
-    const world = await withSnapshot(t);
+    const { world, args } = await withMount(t);
     const { cli } = world;
-    cli.processes.start(77);
-    cli.startMount = mountOf(77);
-    cli.sleep = (_ms, signal) => pause(1, signal);
-    assert.equal((await cli.run('mount', STORE, 'qemu/100@latest', '/mnt/restore')).code, 0);
-    const [args = []] = cli.keepers;
     let refusals = 3;
     cli.engine.disk.fault = (call, path) => {
       if (call !== 'read' || !path.includes('/sessions/')) return;
@@ -100,13 +107,8 @@ describe('the session of a mount', () => {
   });
 
   it('is given up where vzvault-fuse ends before its storage answers', async (t) => {
-    const world = await withSnapshot(t);
+    const { world, args } = await withMount(t);
     const { cli } = world;
-    cli.processes.start(77);
-    cli.startMount = mountOf(77);
-    cli.sleep = (_ms, signal) => pause(1, signal);
-    assert.equal((await cli.run('mount', STORE, 'qemu/100@latest', '/mnt/restore')).code, 0);
-    const [args = []] = cli.keepers;
     cli.engine.disk.fault = () => {
       throw new VzvaultError('E_STORAGE_IO', 'the link is down');
     };
