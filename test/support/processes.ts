@@ -1,7 +1,7 @@
 /** Programs that tests start: waited for until ready, stopped by their pid, never by a name. */
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { connect } from 'node:net';
+import { readdirSync, readFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cleanups } from './temp.js';
 
@@ -66,6 +66,28 @@ export function startProgram(
   return program;
 }
 
+/**
+ * Stops a process with SIGSTOP, and resolves when all of its threads stand still: the signal alone returns before, and a server
+ * that takes one more request then leaves its caller in the kernel, where nothing ends it. SIGCONT lets it go on.
+ */
+export async function freeze(pid: number): Promise<void> {
+  process.kill(pid, 'SIGSTOP');
+  await until(`process ${pid} stands still`, () => threadStatesOf(pid).every((state) => state === 'T'));
+}
+
+/** Of every thread the letter of proc(5); empty for one that ended just now. */
+function threadStatesOf(pid: number): string[] {
+  const tasks = `/proc/${pid}/task`;
+  return readdirSync(tasks).map((tid) => {
+    try {
+      // Behind the name, which is in parentheses and may hold any other character.
+      return /.*\) (\w)/s.exec(readFileSync(`${tasks}/${tid}/stat`, 'latin1'))?.[1] ?? '';
+    } catch {
+      return '';
+    }
+  });
+}
+
 /** Waits until `condition` holds; fails with `what` after `timeoutMs`. */
 export async function until(
   what: string,
@@ -80,28 +102,37 @@ export async function until(
 }
 
 /** Waits until the Unix socket accepts; fails with the program's output where it ends before. */
-export async function untilAccepting(program: Program, socketPath: string, timeoutMs = 20_000): Promise<void> {
-  await until(
-    `${socketPath} accepts`,
-    async () => {
-      if (program.child.exitCode !== null || program.child.signalCode !== null) {
-        throw new Error(`ended before ${socketPath} accepted: ${program.output()}`);
-      }
-      return existsSync(socketPath) && (await accepts(socketPath));
-    },
-    timeoutMs,
-  );
+export async function untilAccepting(program: Program, socketPath: string): Promise<void> {
+  (await firstConnection(program, socketPath)).destroy();
 }
 
-function accepts(socketPath: string): Promise<boolean> {
+/**
+ * The first connection that the program accepts at its Unix socket, for a program that is not to see one come and go before; fails with
+ * the program's output where it ends before.
+ */
+export async function firstConnection(program: Program, socketPath: string): Promise<Socket> {
+  let socket: Socket | null = null;
+  await until(`${socketPath} accepts`, async () => {
+    if (program.child.exitCode !== null || program.child.signalCode !== null) {
+      throw new Error(`ended before ${socketPath} accepted: ${program.output()}`);
+    }
+    socket = await connected(socketPath);
+    return socket !== null;
+  });
+  return socket!;
+}
+
+/** Null where nobody listens. */
+function connected(socketPath: string): Promise<Socket | null> {
   return new Promise((resolve) => {
     const socket = connect(socketPath);
+    const fail = (): void => {
+      resolve(null);
+    };
+    socket.once('error', fail);
     socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => {
-      resolve(false);
+      socket.off('error', fail);
+      resolve(socket);
     });
   });
 }

@@ -20,7 +20,7 @@ import {
 } from '../../support/daemon.js';
 import { makeImage } from '../../support/images.js';
 import { startNbdkit, startQemuNbd } from '../../support/nbd-servers.js';
-import { startProgram, until, type Program } from '../../support/processes.js';
+import { freeze, startProgram, until, type Program } from '../../support/processes.js';
 import { cleanupsOf, type Cleanups } from '../../support/temp.js';
 
 const MIB = 1024 * 1024;
@@ -161,7 +161,7 @@ test('a mount that hangs delays its own calls only, for 2 s, and works again whe
   const bindfs = await mountBindfs(cleanups, behind, path);
   const hung = await createStorage(client, path);
   const healthy = await createStorage(client, join(directory, 'healthy'));
-  bindfs.child.kill('SIGSTOP');
+  await freeze(bindfs.pid);
   const startedMs = performance.now();
   const ask = async (): Promise<number> => {
     const beganMs = performance.now();
@@ -194,7 +194,7 @@ test('a daemon stops although a mount hangs', async (t) => {
   for (const name of [behind, path]) mkdirSync(name);
   const bindfs = await mountBindfs(cleanups, behind, path);
   const storage = await createStorage(client, path);
-  bindfs.child.kill('SIGSTOP');
+  await freeze(bindfs.pid);
   await rejectsWith('E_STORAGE_TIMEOUT', client.call('storage.list', { storage }));
   const beganMs = performance.now();
   assert.equal(await daemon.stop(), 0);
@@ -216,7 +216,7 @@ test('a backup into a mount that hangs can be stopped, and goes in once the moun
   const worker = await daemon.connect();
   const failing = rejectsWith('E_CONNECTION_LOST', backupVm(worker, running.backupId, backup));
   await until('the backup writes', () => readdirSync(join(behind, 'vzvault/tmp')).length > 0);
-  bindfs.child.kill('SIGSTOP');
+  await freeze(bindfs.pid);
   worker.close();
   await failing;
   const beganMs = performance.now();

@@ -7,13 +7,14 @@ import { describe, it, type TestContext } from 'node:test';
 import { engine } from '../../../src/engine/index.js';
 import { pause, withDeadline } from '../../../src/lib/deadline.js';
 import { rejectsWith } from '../../support/assertions.js';
-import { startProgram, until } from '../../support/processes.js';
+import { freeze, startProgram, until } from '../../support/processes.js';
 import { cleanupsOf } from '../../support/temp.js';
 
 interface Mount {
   readonly path: string;
   readonly healthy: string;
-  stop(): void;
+  /** Whoever calls afterwards waits. */
+  stop(): Promise<void>;
   go(): void;
 }
 
@@ -39,7 +40,7 @@ async function mountThatCanHang(test: TestContext): Promise<Mount> {
   return {
     path,
     healthy,
-    stop: () => void bindfs.child.kill('SIGSTOP'),
+    stop: () => freeze(bindfs.pid),
     go: () => void bindfs.child.kill('SIGCONT'),
   };
 }
@@ -50,7 +51,7 @@ describe('a mount that hangs', () => {
     const hung = engine.openDirectory(mount.path);
     const healthy = engine.openDirectory(mount.healthy);
     await hung.putIfAbsent('file', Buffer.from('x'));
-    mount.stop();
+    await mount.stop();
     const calls = Array.from({ length: 8 }, async () => hung.read('file', 10));
     await rejectsWith('E_STORAGE_TIMEOUT', withDeadline(hung.space(), 200, 'E_STORAGE_TIMEOUT', 'asking for space'));
     const begunMs = performance.now();
@@ -66,7 +67,7 @@ describe('a mount that hangs', () => {
     const mount = await mountThatCanHang(test);
     const hung = engine.openDirectory(mount.path);
     await hung.putIfAbsent('file', Buffer.from('x'));
-    mount.stop();
+    await mount.stop();
     const settled: unknown[] = [];
     const calls = Array.from({ length: 400 }, async () => hung.read('file', 10));
     for (const call of calls)
@@ -109,7 +110,7 @@ describe('a mount that hangs', () => {
         stdio: ['pipe', 'pipe', 'inherit'],
       });
       await new Promise((resolve) => child.stdout.once('data', resolve));
-      mount.stop();
+      await mount.stop();
       const ended = new Promise((resolve) =>
         child.once('exit', (...how) => {
           resolve(how);
@@ -124,7 +125,7 @@ describe('a mount that hangs', () => {
     const mount = await mountThatCanHang(test);
     for (const name of ['packs', 'index', 'tmp']) mkdirSync(join(mount.path, name));
     const store = await engine.openStore({ path: mount.path, cacheDirectory: mount.healthy });
-    mount.stop();
+    await mount.stop();
     const controller = new AbortController();
     const job = store.verifyPacks({ decode: false }, { signal: controller.signal });
     setTimeout(() => {

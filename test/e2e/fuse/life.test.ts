@@ -20,7 +20,7 @@ import {
   type FixtureRepository,
   type FuseMount,
 } from '../../support/fuse-mounts.js';
-import { startProgram, until, type Program } from '../../support/processes.js';
+import { freeze, startProgram, until, type Program } from '../../support/processes.js';
 import { cleanupsOf, type Cleanups } from '../../support/temp.js';
 
 function makeDisk(cleanups: Cleanups, sizeBytes = 8 * MIB): { file: string; repository: FixtureRepository } {
@@ -150,7 +150,7 @@ it('ends in seconds although the storage hangs', async (t) => {
   const mount = await mountFuse(cleanups, { ...specOf(repository), repository: storage.path });
   const shown = join(mount.path, 'drive-scsi0.raw');
   statSync(shown); // its map is read now, its data is not
-  storage.program.child.kill('SIGSTOP');
+  await freeze(storage.program.pid);
   const reader = startProgram(cleanups, 'cat', [shown]);
   // Nothing can be cleaned up while it hangs.
   cleanups.add(() => {

@@ -9,6 +9,7 @@ import { assertRead } from '../../support/model-lines.js';
 import { backedUp, device, goesOn, slow, untilReading } from '../../support/model-scenes.js';
 import { mechanisms } from '../../support/model-vzdump.js';
 import { World } from '../../support/model-world.js';
+import { freeze } from '../../support/processes.js';
 import { cleanupsOf } from '../../support/temp.js';
 
 const MIB = 1024 * 1024;
@@ -36,8 +37,8 @@ for (const mechanism of mechanisms) {
       ...slow,
       during: async (running) => {
         await untilReading(running);
-        const { child } = world.vm.program;
-        child.kill('SIGSTOP');
+        const { child, pid } = world.vm.program;
+        await freeze(pid);
         // Longer than the daemon waits: PVE cannot end the access before QEMU answers.
         await sleep(4_000);
         child.kill('SIGCONT');

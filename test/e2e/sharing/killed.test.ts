@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { formatIsoTime } from '../../../src/lib/time.js';
 import { makeImage } from '../../support/images.js';
-import { startProgram, type Program } from '../../support/processes.js';
+import { freeze, startProgram, type Program } from '../../support/processes.js';
 import { makeProgramsQuick, quickEnvironment } from '../../support/quick-programs.js';
 import {
   assertNoLeftovers,
@@ -109,7 +109,7 @@ describe('a writer that falls asleep', () => {
     const before = packsOf(station);
     const writer = startWriter(station);
     await eventually('it reads', () => station.files('sessions').length === 1);
-    process.kill(writer.pid, 'SIGSTOP');
+    await freeze(writer.pid);
     const { err } = await station.must('gc', station.store, '--fence-after', '1');
     assert.match(err, /ended the session [0-9a-f]{32} of a writer \([^\n]+\): it was silent for/);
     assert.deepEqual(station.files('sessions'), []);
@@ -138,7 +138,7 @@ describe('a writer that falls asleep', () => {
     const digest = digestOf(station.path('101.raw'));
     const writer = startWriter(station);
     await eventually('it reads', () => station.files('sessions').length === 1);
-    process.kill(writer.pid, 'SIGSTOP');
+    await freeze(writer.pid);
     const collector = station.start('gc', station.store);
     await eventually('it waits', () => /generation 1 waits for the writer on /.test(collector.output()));
     process.kill(writer.pid, 'SIGCONT');
@@ -194,7 +194,7 @@ describe('a collector that falls asleep', () => {
     const env = { ...station.environment, ...quickEnvironment(800) };
     const sleeper = startProgram(station.cleanups, vzvaultProgram, ['gc', station.store], { env });
     await eventually('there is its verdict', () => condemnedNames(station).includes('000000000001.verdict'));
-    process.kill(sleeper.pid, 'SIGSTOP');
+    await freeze(sleeper.pid);
     const { err } = await station.must('gc', station.store, '--fence-after', '1');
     assert.match(err, /generation 1 is over/);
     assert.ok(packsOf(station).length < before.length);
