@@ -55,7 +55,7 @@ export function bitmapNameOf(storeid: string): string {
 }
 
 export class BackupAccess {
-  #isServing = false;
+  readonly #exported: string[] = [];
 
   private constructor(
     private readonly vm: ModelVm,
@@ -77,7 +77,7 @@ export class BackupAccess {
       });
     }
     for (const disk of opened) await interpose(vm, disk);
-    return new BackupAccess(vm, opened, join(vm.directory, `${vm.fresh('nbd')}.sock`));
+    return new BackupAccess(vm, opened, vm.life.nbdPath);
   }
 
   get devices(): readonly AccessDevice[] {
@@ -93,13 +93,12 @@ export class BackupAccess {
   /** Writable, for discards; with the bitmap where one is used. */
   async serve(): Promise<void> {
     const { qmp } = this.vm;
-    await qmp.execute('nbd-server-start', { addr: { type: 'unix', data: { path: this.nbdPath } } });
-    this.#isServing = true;
     for (const { device, snapshotNode, formatNode, bitmapName } of this.opened) {
       const bitmaps = bitmapName === null ? {} : { bitmaps: [{ node: formatNode, name: bitmapName }] };
       await qmp.execute('block-export-add', {
         ...{ type: 'nbd', id: device, 'node-name': snapshotNode, name: device, writable: true, ...bitmaps },
       });
+      this.#exported.push(device);
     }
   }
 
@@ -107,12 +106,11 @@ export class BackupAccess {
   async close(success: boolean): Promise<void> {
     if (this.vm.isRunning) await this.#close(success);
     for (const { fleecingPath } of this.opened) rmSync(fleecingPath, { force: true });
-    rmSync(this.nbdPath, { force: true });
   }
 
   async #close(success: boolean): Promise<void> {
     const { qmp } = this.vm;
-    if (this.#isServing) await qmp.execute('nbd-server-stop');
+    for (const device of this.#exported) await qmp.deleteExport(device);
     for (const disk of this.opened) {
       const { device, formatNode: node, snapshotNode, copyNode, fleecingNode, bitmapName: name } = disk;
       await qmp.execute('blockdev-del', { 'node-name': snapshotNode });

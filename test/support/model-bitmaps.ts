@@ -15,7 +15,6 @@ async function allDirty(vm: ModelVm, sizeBytes: number): Promise<string> {
   const known = scratches.get(sizeBytes);
   if (known !== undefined) return known;
   const node = vm.fresh('scratch');
-  const socket = join(vm.directory, `${node}.sock`);
   // A file of nothing but holes: punching one more costs nothing, whatever the size.
   const path = join(vm.directory, `${node}.raw`);
   await run('truncate', '-s', String(sizeBytes), path);
@@ -24,14 +23,13 @@ async function allDirty(vm: ModelVm, sizeBytes: number): Promise<string> {
     file: { driver: 'file', filename: path, discard: 'unmap', locking: 'off' },
   });
   await vm.qmp.execute('block-dirty-bitmap-add', { node, name: all, granularity: granuleBytes });
-  await vm.qmp.execute('nbd-server-start', { addr: { type: 'unix', data: { path: socket } } });
   await vm.qmp.execute('block-export-add', { type: 'nbd', id: node, 'node-name': node, name: node, writable: true });
   const commands = [];
   for (let offset = 0; offset < sizeBytes; offset += writeBytes) {
     commands.push('-c', `write -z -u ${offset} ${Math.min(writeBytes, sizeBytes - offset)}`);
   }
-  await run('qemu-io', '-f', 'raw', ...commands, `nbd+unix:///${node}?socket=${socket}`);
-  await vm.qmp.execute('nbd-server-stop');
+  await run('qemu-io', '-f', 'raw', ...commands, `nbd+unix:///${node}?socket=${vm.life.nbdPath}`);
+  await vm.qmp.deleteExport(node);
   scratches.set(sizeBytes, node);
   return node;
 }

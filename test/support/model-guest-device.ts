@@ -58,8 +58,7 @@ export class GuestDevice {
 
   async close(): Promise<void> {
     await this.file.close();
-    await this.qmp.execute('block-export-del', { id: this.id });
-    await this.qmp.event('BLOCK_EXPORT_DELETED', ({ id }) => id === this.id);
+    await this.qmp.deleteExport(this.id);
   }
 
   /** For a device whose QEMU is gone. */

@@ -3,8 +3,7 @@
  *
  * The owner closes it. A connection that breaks rejects what is under way and everything later.
  */
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 
 interface Message {
@@ -47,10 +46,8 @@ export class Qmp {
     });
   }
 
-  /** `epitaph`: what is to be said of a QEMU that went away. */
-  static async connect(socketPath: string, epitaph: () => string = () => ''): Promise<Qmp> {
-    const socket = connect(socketPath);
-    await once(socket, 'connect');
+  /** Takes the connection over. `epitaph`: what is to be said of a QEMU that went away. */
+  static async open(socket: Socket, epitaph: () => string): Promise<Qmp> {
     const qmp = new Qmp(socket, epitaph);
     await qmp.execute('qmp_capabilities');
     return qmp;
@@ -73,9 +70,15 @@ export class Qmp {
         this.#events.splice(found, 1);
         return;
       }
-      if (this.#broken !== null) throw this.#broken;
+      if (this.#broken !== null) throw this.#lost(name);
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
+  }
+
+  /** Takes an export away from whoever uses it; resolves when its node is free. */
+  async deleteExport(id: string): Promise<void> {
+    await this.execute('block-export-del', { id, mode: 'hard' });
+    await this.event('BLOCK_EXPORT_DELETED', (data) => data['id'] === id);
   }
 
   close(): void {

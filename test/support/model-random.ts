@@ -86,7 +86,9 @@ export class RandomLife {
       await take();
     } catch (error) {
       const tail = this.#tail.slice(-tailLines).join('\n');
-      throw new Error(`seed ${this.random.seed}, step ${this.#step} (${step})\n${tail}`, { cause: error });
+      throw new Error(`${String(error)}\nseed ${this.random.seed}, step ${this.#step} (${step})\n${tail}`, {
+        cause: error,
+      });
     }
   }
 

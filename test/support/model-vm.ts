@@ -11,7 +11,7 @@ import { engine } from '../../src/engine/index.js';
 import { GuestDevice } from './model-guest-device.js';
 import { DiskImage } from './model-image.js';
 import { Qmp } from './model-qmp.js';
-import { startProgram, untilAccepting, type Program } from './processes.js';
+import { firstConnection, startProgram, type Program } from './processes.js';
 import { run } from './model-run.js';
 import type { Cleanups } from './temp.js';
 
@@ -52,6 +52,11 @@ interface Attached {
 interface Life {
   readonly program: Program;
   readonly qmp: Qmp;
+  /**
+   * Of an NBD server for all that is exported in this life: nbd-server-stop of QEMU 7.2 never comes back where a client is still in its
+   * handshake.
+   */
+  readonly nbdPath: string;
   readonly attached: Map<string, Attached>;
   /** Nodes that hold an all-dirty bitmap, by size. */
   readonly scratches: Map<number, string>;
@@ -118,14 +123,18 @@ export class ModelVm {
 
   async start(): Promise<void> {
     const socket = join(this.directory, 'qmp.sock');
+    // A connection that comes and goes while QEMU starts its monitor may take the next one with it, or QEMU; so there is one, and
+    // QEMU waits for it before it does anything else.
     const program = startProgram(this.cleanups, 'qemu-storage-daemon', [
-      ...['--chardev', `socket,id=qmp,path=${socket},server=on,wait=off`, '--monitor', 'chardev=qmp'],
+      ...['--chardev', `socket,id=qmp,path=${socket},server=on,wait=on`, '--monitor', 'chardev=qmp'],
     ]);
-    await untilAccepting(program, socket);
+    const connection = await firstConnection(program, socket);
     let exit: unknown = 'it runs';
     void program.ended.then((how) => (exit = how));
-    const qmp = await Qmp.connect(socket, () => `(QEMU ${program.pid}: ${String(exit)}, ${program.output()})`);
-    this.#life = { program, qmp, attached: new Map(), scratches: new Map() };
+    const qmp = await Qmp.open(connection, () => `(QEMU ${program.pid}: ${String(exit)}, ${program.output()})`);
+    const nbdPath = join(this.directory, `${this.fresh('nbd')}.sock`);
+    await qmp.execute('nbd-server-start', { addr: { type: 'unix', data: { path: nbdPath } } });
+    this.#life = { program, qmp, nbdPath, attached: new Map(), scratches: new Map() };
     for (const disk of this.disks) await this.#attach(disk);
   }
 

@@ -210,7 +210,7 @@ export class RunningVzdump {
 
   /** What a process that was killed could not. */
   async #cleanUp(): Promise<void> {
-    // First the readers that it left behind: QEMU 7.2 waits for its NBD clients to go, and for nothing else meanwhile.
+    // First the readers that it left behind.
     this.#killGroup();
     await this.#close(false);
     if (!existsSync(this.#directory)) return;

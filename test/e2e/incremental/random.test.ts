@@ -27,9 +27,10 @@ function fromEnvironment(name: string, otherwise: number): number {
   return value;
 }
 
-test('every snapshot is the VM as it was', { timeout: 3_600_000 }, async (t) => {
+const steps = fromEnvironment('STEPS', 500);
+
+test('every snapshot is the VM as it was', { timeout: 300_000 + 1_000 * steps }, async (t) => {
   const seed = fromEnvironment('SEED', Date.now() % 2 ** 32);
-  const steps = fromEnvironment('STEPS', 500);
   console.log(`random life: SEED=${seed} STEPS=${steps}`);
   const world = await World.start(cleanupsOf(t), { mechanism: 'nbd', disks });
   const counts = await RandomLife.live(world, new SeededRandom(seed), steps);
