@@ -20,8 +20,8 @@ struct SalvageResult {
 
 // Puts every chunk of the pack that can still be read into `writer`, from another pack where this one does not hold it
 // any more, as where a sector of its disk is lost. Where the pack's table is damaged the index tells what should be in
-// it. What was put is durable after
-// writer.flush(); the pack itself is left alone. E_KEY_MISSING, E_CANCELLED, errors of the storage and of the writer.
+// it. What was put is durable after writer.flush(); the pack itself is left alone. E_KEY_MISSING, E_CANCELLED, errors
+// of the storage and of the writer.
 // REQUIRES: the writer excludes the pack.
 Result<SalvageResult> salvage_pack(const std::shared_ptr<RepositoryDir>& dir, const std::shared_ptr<Index>& index,
                                    const RepositoryKeysPtr& keys, const Id& pack, ChunkWriter& writer,
