@@ -46,7 +46,7 @@ export function registerInit(program: Command, context: CommandContext): void {
 Examples:
   vzvault init /mnt/nas                     for almost everything
   vzvault init /mnt/nas --chunk-size 4M     large disks of media: a smaller index, less deduplication
-  vzvault init /mnt/cloud --encryption-key /root/cloud.key
+  vzvault init /mnt/cloud --encryption-key ~/cloud.key
 
 Whoever loses the key of an encrypted repository loses the backups: print a sheet with vzvault key sheet.`,
     )
