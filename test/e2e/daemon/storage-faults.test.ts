@@ -154,9 +154,6 @@ test('a full storage fails the backup, lists nothing of it, and takes the next o
   assert.deepEqual(await volumesOf(client, storage), [first.volume, second.volume]);
 });
 
-/** How long a call waits for its storage. */
-const waitMs = 2_000;
-
 test('a mount that hangs delays its own calls only, for 2 s, and works again when it is back', async (t) => {
   const { client, cleanups, directory, daemon } = await setUp(t);
   const [behind, path] = [join(directory, 'behind'), join(directory, 'mount')];
@@ -178,11 +175,11 @@ test('a mount that hangs delays its own calls only, for 2 s, and works again whe
       const beganMs = performance.now();
       await client.call('storage.status', { storage: healthy });
       await client.call('daemon.ping', {});
-      assert.ok(performance.now() - beganMs < waitMs, 'a healthy storage waits for no other');
+      assert.ok(performance.now() - beganMs < 1000, 'a healthy storage answers at once');
     }
-    for (const durationMs of await asking) assert.ok(durationMs < 2 * waitMs, `nobody waits in line: ${durationMs} ms`);
+    for (const durationMs of await asking) assert.ok(durationMs < 2500, `answered after ${durationMs} ms`);
   }
-  assert.ok((await ask()) < waitMs, 'a storage that is known to hang is not waited for');
+  assert.ok((await ask()) < 500, 'a storage that is known to hang fails at once');
   assert.ok(performance.now() - startedMs < 15_000);
   const threads = Number(/^Threads:\s+(\d+)$/m.exec(readFileSync(`/proc/${daemon.program.pid}/status`, 'utf8'))?.[1]);
   assert.ok(threads < 60, `${threads} threads`);
