@@ -35,7 +35,7 @@ export function registerCp(program: Command, context: CommandContext): void {
       'after',
       `
 Examples:
-  vzvault cp nas lxc/101@latest /etc/nginx /root/nginx-of-yesterday
+  vzvault cp nas lxc/101@latest /etc/nginx ~/nginx-of-yesterday
   vzvault cp nas lxc/101@latest /home/anna/thesis.odt .`,
     )
     .action(runs(context, cp));

@@ -42,7 +42,7 @@ export function registerKeyAdd(key: Command, context: CommandContext): void {
       'after',
       `
 Examples:
-  vzvault key add nas /root/second.key --label "the other site"
+  vzvault key add nas ~/second.key --label "the other site"
   vzvault key add nas --passphrase`,
     )
     .action(runs(context, add));

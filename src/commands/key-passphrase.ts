@@ -33,7 +33,7 @@ export function registerKeyPassphrase(key: Command, context: CommandContext): vo
       `
 Examples:
   vzvault key passphrase nas                              the repository's own
-  vzvault key passphrase nas --key-file /root/nas.key     that of a key file`,
+  vzvault key passphrase nas --key-file ~/nas.key         that of a key file`,
     )
     .action(runs(context, change));
 }

@@ -51,7 +51,7 @@ export function registerKeyRestore(key: Command, context: CommandContext): void 
       'after',
       `
 Example:
-  vzvault key restore /mnt/nas /root/nas.key
+  vzvault key restore /mnt/nas ~/nas.key
   1: 3f1c 09ab 77e2 d410 5b6e
   …`,
     )

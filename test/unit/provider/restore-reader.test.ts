@@ -1,10 +1,10 @@
-import type { ReaderRecord } from '../../../src/repository/sessions/adopted-reader.js';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { pino } from 'pino';
 import { VzvaultError } from '../../../src/lib/errors.js';
 import { sharingLimits } from '../../../src/lib/limits.js';
 import { RestoreReader } from '../../../src/provider/restore-reader.js';
+import type { ReaderRecord } from '../../../src/repository/sessions/adopted-reader.js';
 import { PassiveSession } from '../../../src/repository/sessions/passive-session.js';
 import { SessionFiles } from '../../../src/repository/sessions/session-files.js';
 import type { Sharing } from '../../../src/repository/sessions/sharing.js';
